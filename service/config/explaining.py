@@ -1,0 +1,104 @@
+"""Validation errors as a person wants to read them: key, value, what is allowed, a hint."""
+
+import difflib
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from service.config.base import Config
+from service.config.fields import FieldDescription, arms, chosen_arm, describe, type_text
+from service.config.merging import Tree
+
+
+def explain(schema: type[Config], tree: Tree, error: ValidationError) -> str:
+    """Returns one line for each problem in a tree that failed validation."""
+    lines = {_explain_one(schema, tree, details): None for details in error.errors()}
+    return "\n".join(lines)
+
+
+def _explain_one(schema: type[Config], tree: Tree, details: ErrorDetails) -> str:
+    path, field = _locate(schema, tree, details["loc"])
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        return _unknown(schema, tree, path)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _unknown_kind(path, field, details)
+    if kind == "value_error":
+        message = details["msg"].removeprefix("Value error, ")
+        given = "" if isinstance(details["input"], dict) else f" (got {details['input']!r})"
+        return f"{path}: {message}{given}" if path else message
+    if field is not None and arms(field):
+        return f"{path}: is a section; set its fields, for example {path}.{_first_field(field)}=…"
+    if kind == "missing" and _value_at(tree, path) is None:
+        return f"{path}: is required; give it with {path}=…"
+    allowed = type_text(field) if field is not None else details["msg"]
+    return f"{path}: {_value_at(tree, path)!r} is not allowed; allowed: {allowed}"
+
+
+def _first_field(field: FieldInfo) -> str:
+    return next(iter(next(iter(arms(field).values())).model_fields))
+
+
+def _value_at(tree: object, path: str) -> object:
+    for key in path.split("."):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def _locate(
+    schema: type[Config], tree: object, location: tuple[int | str, ...]
+) -> tuple[str, FieldInfo | None]:
+    """Returns the dotted path, without pydantic's union tags, and its field."""
+    names: list[str] = []
+    current: type[Config] | None = schema
+    field: FieldInfo | None = None
+    value = tree
+    for part in location:
+        if current is not None and part in current.model_fields:
+            field = current.model_fields[str(part)]
+        elif field is not None and current is not None and current in arms(field).values():
+            if part in arms(field) and not (isinstance(value, dict) and part in value):
+                continue
+            field = None
+        elif names and field is not None:
+            # Deeper than a leaf: an item of a list, or pydantic's name for an alternative.
+            continue
+        names.append(str(part))
+        value = value.get(part) if isinstance(value, dict) else None
+        current = chosen_arm(field, value) if field is not None else None
+    return ".".join(names), field
+
+
+def _unknown(schema: type[Config], tree: Tree, path: str) -> str:
+    name = path.rsplit(".", 1)[-1]
+    descriptions = list(describe(schema()))
+    elsewhere = [d for d in descriptions if d.path == path and d.condition and not _exists(tree, d)]
+    if elsewhere:
+        return f"{path}: exists only with {' or '.join(d.condition for d in elsewhere)}"
+    known = [d.path for d in descriptions if _exists(tree, d)]
+    known += [name for name in schema.model_fields if name not in known]
+    by_path = difflib.get_close_matches(path, known, n=2, cutoff=0.75)
+    by_name = [
+        k for k in known if difflib.SequenceMatcher(None, name, k.rsplit(".", 1)[-1]).ratio() > 0.7
+    ]
+    siblings = [k for k in known if k.rsplit(".", 1)[0] == path.rsplit(".", 1)[0]]
+    suggestions = list(
+        dict.fromkeys([k for k in by_name if k in siblings and "." in path] + by_path + by_name)
+    )[:3]
+    hint = (
+        f"did you mean {' or '.join(suggestions)}?" if suggestions else "see --help for all options"
+    )
+    return f"unknown option '{path}': {hint}"
+
+
+def _unknown_kind(path: str, field: FieldInfo | None, details: ErrorDetails) -> str:
+    given = details["input"].get("kind") if isinstance(details["input"], dict) else details["input"]
+    kinds = list(arms(field)) if field is not None else []
+    close = difflib.get_close_matches(str(given), kinds, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{path}.kind: must be one of {', '.join(kinds)} (got {given!r}){hint}"
+
+
+def _exists(tree: object, field: FieldDescription) -> bool:
+    return not field.kinds or _value_at(tree, f"{field.union}.kind") in field.kinds

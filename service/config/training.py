@@ -1,0 +1,115 @@
+"""The training loop, checkpoints, the cluster, tracking and storage."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from service.config.base import Config, NonNegativeInt, PositiveFloat, PositiveInt
+from service.config.durations import Duration, DurationField
+from service.config.optimization import AveragingConfig
+
+
+class TrainingConfig(Config):
+    """The loop."""
+
+    duration: DurationField = Duration(90, "ep")
+    """Length of the run: 90ep or 5000st."""
+    batch_size: PositiveInt = 256
+    """Samples of an optimiser step, over all workers and accumulation steps."""
+    accumulation: PositiveInt = 1
+    """Micro-batches whose gradients make one optimiser step."""
+    clip_norm: PositiveFloat | None = None
+    """Largest norm of the gradient; null for no clipping."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the forward pass; weights and optimiser stay fp32."""
+    channels_last: bool = False
+    """Memory order of pictures and weights; faster on tensor cores."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    sync_batch_norm: bool = False
+    """Normalise over the batches of all workers."""
+    evaluate_every: DurationField = Duration(1, "ep")
+    """Interval of evaluation; the end of the run is always evaluated."""
+    log_every: PositiveInt = 20
+    """Optimiser steps between logged metrics; the only moments at which the host waits for the
+    device."""
+    max_skipped_steps: PositiveInt = 10
+    """Steps in a row that may be skipped for a loss or gradient that is not finite."""
+    average: AveragingConfig = AveragingConfig()
+    """Moving average of the weights (EMA)."""
+    deterministic: bool = False
+    """Same bits for the same seed and number of workers; slower on a GPU."""
+    seed: NonNegativeInt = 0
+    """Seed of everything random in the run."""
+
+
+class CheckpointConfig(Config):
+    """When checkpoints are written and which are kept. Each end of an epoch writes one."""
+
+    every_steps: PositiveInt | None = None
+    """Optimiser steps between checkpoints inside an epoch; null for none."""
+    every_minutes: PositiveFloat | None = 15.0
+    """Minutes between checkpoints inside an epoch; null for none."""
+    metric: str = "val/top1"
+    """Metric of the best checkpoints."""
+    mode: Literal["max", "min"] = "max"
+    """Whether a larger or a smaller metric is better."""
+    keep: PositiveInt = 2
+    """Best checkpoints that are kept, beside the last."""
+
+
+class ClusterConfig(Config):
+    """Workers and what each of them gets. `auto` takes what the cluster has."""
+
+    address: str = "auto"
+    """Ray cluster: auto joins the one this process runs on or starts one here."""
+    num_workers: Literal["auto"] | NonNegativeInt = "auto"
+    """Training processes; auto: one for each GPU, or two for each node without GPUs; 0: this
+    process, without Ray."""
+    cpus_per_worker: Literal["auto"] | PositiveInt = "auto"
+    """Cores of a worker; auto shares a node's cores evenly."""
+    gpus_per_worker: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
+    """GPUs of a worker, at most 1; auto: 1 where the cluster has GPUs."""
+    max_failures: Annotated[int, Field(ge=-1)] = 3
+    """Times the run restarts after a lost worker; -1 for no bound."""
+    start_timeout: PositiveFloat = 300.0
+    """Seconds to wait for the workers' resources before the run ends with an error."""
+    collective_timeout: PositiveFloat = 1800.0
+    """Seconds a collective operation may take before the run ends with an error."""
+
+
+class TrackingConfig(Config):
+    """MLflow."""
+
+    enabled: bool = True
+    """Record the run in MLflow."""
+    uri: str = "auto"
+    """Tracking server (http://…, https://…) or sqlite:///absolute/path; auto: MLFLOW_TRACKING_URI,
+    or `mlflow.db` in the storage folder."""
+    experiment: str = "imagenet"
+    """Experiment that holds the run."""
+    ship_every: PositiveFloat = 5.0
+    """Seconds between deliveries of logged metrics."""
+    system_metrics_every: PositiveFloat | None = 10.0
+    """Seconds between samples of each node's CPU, memory, disk, network and GPU load; null for
+    none."""
+
+
+class StorageConfig(Config):
+    """Where runs live."""
+
+    path: str = "runs"
+    """Folder of all runs; on a cluster of several nodes, one that every node sees."""
+
+
+class ExpectedConfig(Config):
+    """What a recipe should reach."""
+
+    metric: str = "val/top1"
+    """Metric at the end of the run, in percent."""
+    value: float | Literal["unknown"]
+    """Published figure, or unknown where nobody has published one."""
+    tolerance: PositiveFloat | None = None
+    """Largest difference that still counts as reproduced, in points."""
+    source: str
+    """Where the figure comes from."""
