@@ -1,0 +1,1 @@
+"""The classification task: loss, mixing, exact top-k."""

@@ -1,0 +1,153 @@
+"""Image classification as the loop sees it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from service.classification.evaluation import Tally
+from service.classification.loss import build_loss
+from service.classification.mixing import Mixing
+from service.config.errors import ConfigurationError
+from service.config.imagenet import ImageNetConfig
+from service.data.batch import Batch
+from service.data.loading import evaluation_batches, training_batches
+from service.data.normalization import Normalization
+from service.data.order import SampleOrder
+from service.data.splits import Splits, open_splits
+from service.models.resnet import build_network
+from service.models.weights import load_weights
+from service.training.worker import Worker
+
+
+def datasets_folder(storage: Path) -> Path:
+    """Returns the folder under the storage path that holds drawn pictures."""
+    return storage / "datasets"
+
+
+class ClassificationTask:
+    """A network that names what a picture shows; see `service.training.task.Task`.
+
+    Args:
+        config: The whole configuration, resolved.
+        storage: Folder of all runs.
+        worker: This process among those that train together.
+    """
+
+    def __init__(self, config: ImageNetConfig, storage: Path, worker: Worker) -> None:
+        self._config = config
+        self._worker = worker
+        self._splits = open_splits(config.data, datasets_folder(storage))
+        self._classes = config.model.classes or len(self._splits.train.classes)
+        torch.manual_seed(config.training.seed)
+        self.model: nn.Module = build_network(config.model, self._classes).to(worker.device)
+        if config.model.weights is not None:
+            load_weights(self.model, config.model.weights)
+        self.samples_per_epoch = len(self._splits.train)
+        self._normalization = Normalization(config.data.mean, config.data.std).to(worker.device)
+        self._loss = build_loss(config.loss)
+        self._mixing = Mixing(config.mixing, self._classes)
+
+    def train_batches(self, position: int) -> Iterator[Batch]:
+        """Yields this worker's micro-batches for ever, from the step that starts at `position`."""
+        config = self._config
+        order = SampleOrder(
+            len(self._splits.train), config.training.seed, config.data.train.repeats
+        )
+        return training_batches(
+            self._splits.train,
+            config.data,
+            order,
+            start=position,
+            batch_size=config.training.batch_size,
+            accumulation=config.training.accumulation,
+            rank=self._worker.rank,
+            world_size=self._worker.world_size,
+            loading_processes=self._loading_processes(),
+        )
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Returns the mean loss of a micro-batch, and its top-1 in percent unless it was mixed."""
+        pictures, targets = self._mixing(self._normalized(batch), batch.labels)
+        logits = model(pictures)
+        loss = self._loss(logits, targets)
+        if self._mixing.active:
+            return loss, {}
+        top1 = 100 * (logits.detach().argmax(1) == batch.labels).float().mean()
+        return loss, {"top1": top1}
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Returns top-1 and top-5 (percent) and loss over all evaluation pictures, each once."""
+        worker, pictures = self._worker, self._splits.evaluation
+        tally = Tally(worker.device)
+        batches = evaluation_batches(
+            pictures,
+            self._config.data,
+            rank=worker.rank,
+            world_size=worker.world_size,
+            loading_processes=self._loading_processes(),
+        )
+        for batch in batches:
+            moved = batch.to(worker.device)
+            tally.add(model(self._normalized(moved)), moved.labels)
+        return tally.figures(len(pictures))
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns class names and preprocessing: what using the model later needs."""
+        data = self._config.data
+        return {
+            "task": "classification",
+            "classes": list(self._splits.train.classes),
+            "preprocessing": {
+                "resize": data.evaluation.resize,
+                "size": data.evaluation.size,
+                "interpolation": data.interpolation,
+                "mean": list(data.mean),
+                "std": list(data.std),
+            },
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns nothing: the position determines all."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Needs nothing."""
+
+    def _normalized(self, batch: Batch) -> Tensor:
+        order = torch.channels_last if self._config.training.channels_last else None
+        pictures: Tensor = self._normalization(
+            batch.pictures, memory_format=order or torch.contiguous_format
+        )
+        return pictures
+
+    def _loading_processes(self) -> int:
+        """Returns what the configuration says; auto leaves one core to the training process.
+
+        On a CPU the network needs the cores itself.
+        """
+        configured = self._config.data.loading_processes
+        if configured != "auto":
+            return configured
+        spare = self._worker.cpus - 1
+        return spare if self._worker.device.type == "cuda" else min(spare, self._worker.cpus // 4)
+
+
+def check(config: ImageNetConfig, storage: Path) -> Splits:
+    """Finds out what would fail on a worker before any worker starts, and returns the data.
+
+    Raises:
+        ConfigurationError: The data or the starting weights cannot be used.
+    """
+    splits = open_splits(config.data, datasets_folder(storage))
+    classes = len(splits.train.classes)
+    if config.model.classes is not None and config.model.classes < classes:
+        raise ConfigurationError(
+            f"model.classes: {config.model.classes} outputs cannot tell the data's {classes} "
+            "classes apart; leave it at null"
+        )
+    if config.model.weights is not None:
+        load_weights(build_network(config.model, classes), config.model.weights)
+    return splits

@@ -1,0 +1,1 @@
+"""Running a task on Ray, or in this process: the only importer of ray."""

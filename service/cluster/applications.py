@@ -1,0 +1,46 @@
+"""The kinds of training that the pipelines run."""
+
+from pathlib import Path
+
+from service.classification.task import ClassificationTask, check
+from service.cluster.job import Application, Facts
+from service.config.base import Range
+from service.config.imagenet import ImageNetConfig
+from service.config.regularizer import ShakeDropConfig
+from service.data.pictures import PictureSet, digest
+from service.models.catalogue import network_name
+from service.tracking.parameters import comparison_params
+from service.tracking.request import DatasetSplit
+
+
+def _check_classification(config: ImageNetConfig, storage: Path) -> Facts:
+    splits = check(config, storage)
+    return Facts(
+        samples_per_epoch=len(splits.train),
+        datasets=(_split("train", splits.train), _split("val", splits.evaluation)),
+        params=comparison_params(config, network_name(config.model), _alpha(config)),
+    )
+
+
+def _split(context: str, pictures: PictureSet) -> DatasetSplit:
+    return DatasetSplit(
+        name=f"{Path(pictures.source).parent.name}-{context}",
+        digest=digest(pictures),
+        source=str(pictures.source),
+        context=context,
+        samples=len(pictures),
+    )
+
+
+def _alpha(config: ImageNetConfig) -> Range | None:
+    regularizer = config.model.regularizer
+    if not isinstance(regularizer, ShakeDropConfig):
+        return None
+    alpha = regularizer.alpha
+    if alpha.low is None or alpha.high is None:
+        raise ValueError("the configuration of a job is resolved")
+    return Range(low=alpha.low, high=alpha.high)
+
+
+CLASSIFICATION = Application(build_task=ClassificationTask, check=_check_classification)
+"""Image classification."""

@@ -1,0 +1,122 @@
+"""What the driver prints while a run goes on: one line an evaluation, and a bar on a terminal."""
+
+import sys
+import threading
+import time
+from collections import ChainMap
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from service.tracking.journal import METRICS_JOURNAL
+from service.tracking.records import EventRecord, JournalReader, MetricRecord
+from service.training.length import RunLength
+
+_BAR_WIDTH = 20
+
+
+class Console:
+    """Follows a run's journal in a thread of its own; as a context manager it ends with the run.
+
+    Args:
+        folder: The run's folder.
+        length: How long the run is.
+        stream: Where lines go; the bar appears only if it is a terminal.
+    """
+
+    def __init__(self, folder: Path, length: RunLength, stream: TextIO | None = None) -> None:
+        self._reader = JournalReader(folder / METRICS_JOURNAL)
+        self._reader.new_records()  # what was printed before a restart
+        self._length = length
+        self._stream = stream or sys.stdout
+        self._terminal = self._stream.isatty()
+        self._latest: dict[str, float] = {}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._closing.wait(0.3):
+            self._print_new()
+        self._print_new()
+        if self._terminal:
+            self._stream.write("\r\x1b[K")
+        self._stream.flush()
+
+    def _print_new(self) -> None:
+        for record in self._reader.new_records():
+            if isinstance(record, EventRecord):
+                self._line(f"{record.kind}: {record.text}")
+                continue
+            self._latest |= record.metrics
+            if any(name.startswith("val/") for name in record.metrics):
+                self._line(epoch_line(record, ChainMap(record.metrics, self._latest), self._length))
+            elif self._terminal:
+                self._draw_bar(record)
+
+    def _line(self, text: str) -> None:
+        clear = "\r\x1b[K" if self._terminal else ""
+        self._stream.write(f"{clear}{text}\n")
+        self._stream.flush()
+
+    def _draw_bar(self, record: MetricRecord) -> None:
+        steps = self._length.steps
+        filled = _BAR_WIDTH * record.step // steps
+        bar = "█" * filled + "░" * (_BAR_WIDTH - filled)
+        progress = progress_text(record.step, self._latest, self._length)
+        self._stream.write(f"\r\x1b[K{bar} {progress}")
+        self._stream.flush()
+
+
+def progress_text(step: int, metrics: dict[str, float], length: RunLength) -> str:
+    """Returns epoch, step, loss, learning rate, speed, data wait and time left of a moment."""
+    epochs = length.epoch(length.steps)
+    speed = metrics.get("time/images_per_second", 0.0)
+    left = (length.steps - step) * length.batch_size / speed if speed else 0.0
+    parts = [
+        f"epoch {length.epoch(step):.1f}/{epochs:.1f}",
+        f"step {step}/{length.steps}",
+        f"loss {metrics.get('train/loss', float('nan')):.4f}",
+        f"lr {metrics.get('train/lr', float('nan')):.3g}",
+        f"{speed:.0f} pictures/s",
+        f"data wait {metrics.get('time/data_wait', 0.0):.0%}",
+        f"{duration_text(left)} left",
+    ]
+    return "  ".join(parts)
+
+
+def epoch_line(record: MetricRecord, metrics: "ChainMap[str, float]", length: RunLength) -> str:
+    """Returns the line of an evaluation."""
+    figures = "  ".join(
+        f"{name.removeprefix('val/').replace('_', ' ')} {value:.2f}"
+        for name, value in record.metrics.items()
+        if name.startswith("val/")
+    )
+    return f"{progress_text(record.step, dict(metrics), length)}  |  {figures}"
+
+
+def duration_text(seconds: float) -> str:
+    """Returns a length of time as people read it: 45 s, 3 min 20 s, 5 h 07 min."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+def announce(text: str) -> None:
+    """Prints a line to the person who started the run."""
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stdout.flush()

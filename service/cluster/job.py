@@ -1,0 +1,79 @@
+"""What all processes of a run share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from service.config.imagenet import ImageNetConfig
+from service.config.loading import to_yaml
+from service.tracking.request import DatasetSplit, RunRequest
+from service.training.length import RunLength
+from service.training.loop import Settings
+from service.training.task import Task
+from service.training.worker import Worker
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the driver finds out before any worker starts."""
+
+    samples_per_epoch: int
+    """Training samples."""
+    datasets: tuple[DatasetSplit, ...]
+    """The data, as tracking records it."""
+    params: dict[str, str | float | int]
+    """What MLflow's comparison page shows."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """A kind of training: how a worker builds its task, and what is checked before."""
+
+    build_task: Callable[[ImageNetConfig, Path, Worker], Task[Any]]
+    """Makes the task on a worker from the configuration and the storage folder."""
+    check: Callable[[ImageNetConfig, Path], Facts]
+    """Raises ConfigurationError for what would fail on a worker."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, as its driver hands it to its workers. It can be pickled."""
+
+    config: ImageNetConfig
+    """The resolved configuration."""
+    storage: Path
+    """Folder of all runs, absolute."""
+    application: Application
+    """What is trained."""
+    length: RunLength
+    """How long."""
+    request: RunRequest | None
+    """The run in MLflow; None if nothing is recorded there."""
+    run_id: str | None = field(default=None)
+    """MLflow's name for the run, once it answered."""
+
+    @property
+    def name(self) -> str:
+        """Name of the run, for Ray, for the checkpoints and for MLflow."""
+        if self.config.name is None:
+            raise ValueError("the configuration of a job has a name")
+        return self.config.name
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.storage / self.name
+
+    @property
+    def settings(self) -> Settings:
+        """What the loop reads."""
+        config = self.config
+        return Settings(
+            config.training, config.optimizer, config.schedule, config.checkpoint, to_yaml(config)
+        )
+
+
+def stop_file(folder: Path) -> Path:
+    """Returns the file whose existence asks a run to save and end."""
+    return folder / "stop"

@@ -1,0 +1,213 @@
+"""The driver of a run: checks, starts, follows, ends."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from service.cluster import runs
+from service.cluster.console import Console, announce
+from service.cluster.job import Application, Facts, Job, stop_file
+from service.cluster.resources import Plan, plan_workers
+from service.cluster.session import absolute_storage, join, leave, submission_id
+from service.config.errors import ConfigurationError
+from service.config.imagenet import ImageNetConfig
+from service.models.catalogue import network_name
+from service.models.resnet import resolved
+from service.tracking.address import artifact_location, reachable, redact, resolve_uri
+from service.tracking.request import RunRequest, run_key
+from service.tracking.runs import StartedRun, Status
+from service.tracking.source import source_tags
+from service.tracking.tracker import end_run, start_run
+from service.training.length import RunLength, check_micro_batches
+from service.training.retention import best_checkpoint, checkpoint_folders, read_metrics
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: Status
+    """FINISHED, or KILLED if it was asked to stop."""
+    metrics: dict[str, float]
+    """Figures of the last checkpoint."""
+    checkpoint: Path | None
+    """The best checkpoint."""
+    job: Job
+    started: StartedRun | None
+    """The run in MLflow, if it answered at the start."""
+
+
+def train(config: ImageNetConfig, application: Application, *, resume: bool) -> Outcome:
+    """Runs a training job to its end, on Ray or, with `cluster.num_workers=0`, in this process.
+
+    Args:
+        config: The configuration.
+        application: What is trained.
+        resume: Whether to go on with the run of this name, if there is one.
+
+    Raises:
+        ConfigurationError: Something cannot be used; nothing was started.
+        Exception: What ended the run early. The run is then closed as FAILED.
+    """
+    storage = absolute_storage(config.storage.path)
+    config = _named(config, storage, resume)
+    facts = application.check(config, storage)
+    plan = _plan(config)
+    job = _job(config, storage, application, facts, plan.nodes if plan else 1)
+    runs.record(job.folder, job.config)
+    stop_file(job.folder).unlink(missing_ok=True)
+    started = _start_tracking(job)
+    job = replace(job, run_id=started.run_id if started else None)
+    _announce_start(job, plan)
+    return _run(job, plan, started)
+
+
+def _named(config: ImageNetConfig, storage: Path, resume: bool) -> ImageNetConfig:
+    """Resolves what is left to be decided, and checks the name against the runs there are."""
+    model = resolved(config.model)
+    name = config.name or runs.new_name(network_name(model))
+    runs.check_name(name)
+    config = config.model_copy(update={"name": name, "model": model})
+    if runs.exists(storage / name):
+        if not resume:
+            raise ConfigurationError(
+                f"name: the run {name} exists in {storage}; continue it with --resume, or choose "
+                "another name"
+            )
+        runs.check_resumable(storage / name, config)
+    return config
+
+
+def _plan(config: ImageNetConfig) -> Plan | None:
+    """Joins the cluster and shares it out; None for a run in this process."""
+    if config.cluster.num_workers == 0:
+        check_micro_batches(config.training, 1)
+        return None
+    plan = plan_workers(config.cluster, join(config.cluster))
+    check_micro_batches(config.training, plan.num_workers)
+    if config.training.sync_batch_norm and not plan.gpus_per_worker:
+        raise ConfigurationError(
+            "training.sync_batch_norm: torch synchronises batch normalisation on GPUs only, and "
+            "the workers have none; set it to false"
+        )
+    return plan
+
+
+def _job(
+    config: ImageNetConfig, storage: Path, application: Application, facts: Facts, nodes: int
+) -> Job:
+    training = config.training
+    length = RunLength(facts.samples_per_epoch, training.batch_size, training.duration)
+    job = Job(config, storage, application, length, None)
+    return replace(job, request=_request(job, facts, nodes)) if config.tracking.enabled else job
+
+
+def _request(job: Job, facts: Facts, nodes: int) -> RunRequest:
+    uri = resolve_uri(job.config.tracking, job.storage, nodes)
+    return RunRequest(
+        uri=uri,
+        experiment=job.config.tracking.experiment,
+        key=run_key(job.storage, job.name),
+        name=job.name,
+        config_yaml=job.settings.config_yaml,
+        params=facts.params,
+        tags=source_tags(sys.argv[0], submission_id()),
+        datasets=facts.datasets,
+        artifact_location=artifact_location(uri, job.storage),
+    )
+
+
+def _start_tracking(job: Job) -> StartedRun | None:
+    if job.request is None:
+        return None
+    problem = reachable(job.request.uri)
+    if problem is None:
+        return start_run(job.folder, job.request)
+    announce(
+        f"warning: MLflow at {redact(job.request.uri)} does not answer ({problem}); training goes "
+        f"on, metrics are kept in {job.folder} and delivered when it does"
+    )
+    return None
+
+
+def _announce_start(job: Job, plan: Plan | None) -> None:
+    where = "this process" if plan is None else _workers_text(plan)
+    length = job.length
+    announce(
+        f"run {job.name}: {length.steps} steps of {length.batch_size} samples on {where}, "
+        f"folder {job.folder}"
+    )
+
+
+def _workers_text(plan: Plan) -> str:
+    each = f"{plan.cpus_per_worker} CPU" + (
+        f" and {plan.gpus_per_worker:g} GPU" if plan.gpus_per_worker else ""
+    )
+    return f"{plan.num_workers} workers of {each} each"
+
+
+def _run(job: Job, plan: Plan | None, started: StartedRun | None) -> Outcome:
+    run = _runner(job, plan)
+    try:
+        with _stoppable(job.folder), Console(job.folder, job.length):
+            run()
+    except BaseException as error:
+        status: Status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+        _end_tracking(job, status, f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        if plan is not None:
+            leave()
+    stopped = stop_file(job.folder).exists()
+    ended: Status = "KILLED" if stopped else "FINISHED"
+    _end_tracking(job, ended, "asked to stop" if stopped else None)
+    newest = checkpoint_folders(job.folder)
+    metrics = read_metrics(newest[0]) if newest else {}
+    return Outcome(ended, metrics, _best(job), job, started)
+
+
+def _runner(job: Job, plan: Plan | None) -> Callable[[], None]:
+    """Returns what runs the job; Ray's training library is imported only where it is needed."""
+    if plan is None:
+        from service.cluster.single import run_here
+
+        return lambda: run_here(job)
+    from service.cluster.ray_run import run_on_ray
+
+    return lambda: run_on_ray(job, plan)
+
+
+def _best(job: Job) -> Path | None:
+    retention = job.config.checkpoint
+    return best_checkpoint(job.folder, retention.metric, retention.mode)
+
+
+def _end_tracking(job: Job, status: Status, reason: str | None) -> None:
+    if job.request is None:
+        return
+    best = _best(job)
+    tags = {"checkpoint": str(best)} if best else {}
+    problem = end_run(job.folder, job.request, status, run_id=job.run_id, reason=reason, tags=tags)
+    if problem is not None:
+        announce(f"warning: {problem}")
+
+
+@contextmanager
+def _stoppable(folder: Path) -> Iterator[None]:
+    """Turns the first SIGTERM into a request to save and end; a second one ends at once."""
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        if stop_file(folder).exists():
+            raise SystemExit(143)
+        stop_file(folder).touch()
+        announce("asked to stop: saving a checkpoint first; ask again to end at once")
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,128 @@
+"""What every pipeline does around its training: command line, help, errors, exit status."""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.cluster import runs
+from service.cluster.console import announce
+from service.cluster.failures import root_cause
+from service.cluster.job import Application
+from service.cluster.launch import Outcome, train
+from service.cluster.session import absolute_storage
+from service.config.command_line import Command, help_text, parse_command
+from service.config.errors import ConfigurationError
+from service.config.imagenet import ImageNetConfig
+from service.config.loading import load, to_yaml
+from service.models.resnet import resolved
+from service.tracking.links import ui_command
+
+_SWITCHES = {
+    "help": "show this and leave",
+    "print-config": "show the resolved configuration, itself a valid --config file, and leave",
+    "list-models": "show the networks with their sizes and regularisers, and leave",
+    "resume": "go on with the run called `name`, or with the newest; start it if it is not there",
+    "local": "train in this process, without Ray; the same as cluster.num_workers=0",
+}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A program that trains something."""
+
+    summary: str
+    """What it does, one sentence."""
+    example: str
+    """A command that works."""
+    default: Path
+    """Configuration file that holds without `--config`."""
+    application: Application
+    """What is trained."""
+    list_models: Callable[[], str]
+    """Returns the networks that can be configured, as a table."""
+
+
+def run_pipeline(pipeline: Pipeline, arguments: Sequence[str]) -> int:
+    """Does what a command line asks for.
+
+    Returns:
+        The exit status: 0 if all went well, 1 for a run that failed, 2 for input that cannot be
+        used, 143 for a run that was asked to stop.
+    """
+    try:
+        command = parse_command(arguments, [name for name in _SWITCHES if name != "help"])
+        if "help" in command.flags:
+            default = load(ImageNetConfig, [pipeline.default])
+            print(help_text(pipeline.summary, pipeline.example, _SWITCHES, default))
+            return 0
+        if "list-models" in command.flags:
+            print(pipeline.list_models())
+            return 0
+        config = _configuration(pipeline, command)
+        if "print-config" in command.flags:
+            shown = config.model_copy(update={"model": resolved(config.model)})
+            print(to_yaml(shown), end="")
+            return 0
+        return _train(pipeline, config, resume="resume" in command.flags)
+    except ConfigurationError as error:
+        return _refuse(error)
+
+
+def _configuration(pipeline: Pipeline, command: Command) -> ImageNetConfig:
+    files = command.files or (pipeline.default,)
+    overrides = list(command.overrides)
+    if "local" in command.flags:
+        overrides.append("cluster.num_workers=0")
+    config = load(ImageNetConfig, files, overrides)
+    if "resume" not in command.flags:
+        return config
+    storage = absolute_storage(config.storage.path)
+    name = config.name or runs.newest(storage)
+    if not runs.exists(storage / name):
+        return config
+    # What the run began with, under what is given now.
+    return load(ImageNetConfig, [storage / name / runs.CONFIG, *command.files], overrides)
+
+
+def _train(pipeline: Pipeline, config: ImageNetConfig, *, resume: bool) -> int:
+    try:
+        outcome = train(config, pipeline.application, resume=resume)
+    except ConfigurationError:
+        raise
+    except KeyboardInterrupt:
+        announce("interrupted")
+        return 130
+    except Exception as error:
+        cause = root_cause(error)
+        if isinstance(cause, ConfigurationError):
+            return _refuse(cause)
+        traceback.print_exception(cause)
+        print(f"error: the run failed: {type(cause).__name__}: {cause}", file=sys.stderr)
+        return 1
+    _print_outcome(outcome)
+    return 0 if outcome.status == "FINISHED" else 143
+
+
+def _refuse(error: Exception) -> int:
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return 2
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    job = outcome.job
+    metric = job.config.checkpoint.metric
+    if metric in outcome.metrics:
+        split, _, name = metric.rpartition("/")
+        best = outcome.metrics[f"{split}/best_{name}"]
+        print(f"{name} {outcome.metrics[metric]:.2f}, best {best:.2f}")
+    if outcome.checkpoint is not None:
+        print(f"checkpoint {outcome.checkpoint}")
+    if job.request is not None:
+        print(f"MLflow {ui_command(job.request.uri)}")
+        if outcome.started is not None:
+            print(f"this run {outcome.started.url}")
+    if outcome.status != "FINISHED":
+        print(f"stopped early; continue with --resume name={job.name}")

@@ -1,0 +1,91 @@
+"""A worker of a Ray Train run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.train import Checkpoint, CheckpointConsistencyMode, CheckpointUploadMode
+
+from service.cluster.job import Job, stop_file
+from service.cluster.recording import Recorder
+from service.training.checkpoint import CheckpointContent, newest_valid, write_checkpoint
+from service.training.loop import train
+from service.training.retention import checkpoint_folder, checkpoint_folders
+
+
+def train_on_worker(job: Job, cpus: int) -> None:
+    """Trains as one of the workers; Ray calls this in each of them.
+
+    Args:
+        job: The run.
+        cpus: Cores of this worker.
+    """
+    torch.set_num_threads(cpus)
+    context = ray.train.get_context()
+    leads_run, leads_node = context.get_world_rank() == 0, context.get_local_rank() == 0
+    with Recorder(job, leads_run=leads_run, leads_node=leads_node) as recorder:
+        worker = RayWorker(job, cpus, recorder)
+        task = job.application.build_task(job.config, job.storage, worker)
+        train(task, worker, job.settings)
+
+
+class RayWorker:
+    """See `service.training.worker.Worker`.
+
+    Args:
+        job: The run.
+        cpus: Cores of this worker.
+        recorder: Where metrics and warnings go.
+    """
+
+    def __init__(self, job: Job, cpus: int, recorder: Recorder) -> None:
+        context = ray.train.get_context()
+        self.rank: int = context.get_world_rank()
+        self.world_size: int = context.get_world_size()
+        self.device: torch.device = ray.train.torch.get_device()
+        self.cpus = cpus
+        self.log = recorder.log
+        self.warn = recorder.warn
+        self._job = job
+
+    def report(
+        self, step: int, metrics: Mapping[str, float], checkpoint: CheckpointContent | None
+    ) -> None:
+        """Hands a checkpoint to Ray, whose upload thread writes it into the run's folder."""
+        folder = checkpoint_folder(self._job.folder, step)
+
+        def write(reported: Checkpoint, _name: str) -> Checkpoint:
+            if checkpoint is not None:
+                write_checkpoint(folder, checkpoint)
+            return reported
+
+        ray.train.report(
+            dict(metrics),
+            checkpoint=Checkpoint(str(folder)) if checkpoint is not None else None,
+            checkpoint_dir_name=folder.name,
+            checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
+            delete_local_checkpoint_after_upload=False,
+            checkpoint_upload_fn=write,
+        )
+
+    def latest_checkpoint(self) -> CheckpointContent | None:
+        """Returns the newest undamaged checkpoint that Ray knows of, or None at the start."""
+        latest = ray.train.get_checkpoint()
+        if latest is None:
+            return None
+        newest = Path(latest.path)
+        older = [f for f in checkpoint_folders(self._job.folder) if f.name < newest.name]
+        content, complaints = newest_valid([newest, *older])
+        for complaint in complaints:
+            self.warn(f"{complaint}; using the checkpoint before it")
+        return content
+
+    def stop_requested(self) -> bool:
+        """Tells whether the driver asked the run to end."""
+        return stop_file(self._job.folder).exists()
+
+    def finish(self) -> None:
+        """Waits until Ray has committed the last checkpoint: a report alone is not yet one."""
+        ray.train.get_all_reported_checkpoints(consistency_mode=CheckpointConsistencyMode.COMMITTED)

@@ -1,0 +1,57 @@
+"""What a training process records: metrics, warnings, and the load of its node."""
+
+import socket
+from collections.abc import Mapping
+
+from service.cluster.job import Job
+from service.tracking.system_metrics import SystemMetrics
+from service.tracking.tracker import RunTracker
+
+
+class Recorder:
+    """Writes the run's journals and sends them to MLflow; as a context manager it closes them.
+
+    Args:
+        job: The run.
+        leads_run: Whether this process records the run's metrics: rank 0.
+        leads_node: Whether this process records the load of its node.
+    """
+
+    def __init__(self, job: Job, *, leads_run: bool, leads_node: bool) -> None:
+        self._step = 0
+        self._tracker = _tracker(job) if leads_run else None
+        self._system = self._system_metrics(job) if leads_node else None
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._system is not None:
+            self._system.close()
+        if self._tracker is not None:
+            self._tracker.close()
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Records metrics of a step."""
+        self._step = step
+        if self._tracker is not None:
+            self._tracker.log(step, metrics)
+
+    def warn(self, text: str) -> None:
+        """Records a line that the driver shows."""
+        if self._tracker is not None:
+            self._tracker.event("warning", text)
+
+    def _system_metrics(self, job: Job) -> SystemMetrics | None:
+        every = job.config.tracking.system_metrics_every
+        if every is None or job.request is None:
+            return None
+        metrics = SystemMetrics(job.folder, socket.gethostname(), every, lambda: self._step)
+        metrics.start()
+        return metrics
+
+
+def _tracker(job: Job) -> RunTracker:
+    return RunTracker(
+        job.folder, job.request, run_id=job.run_id, ship_every=job.config.tracking.ship_every
+    )

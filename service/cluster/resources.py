@@ -1,0 +1,82 @@
+"""What each worker gets of what the cluster has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor
+
+from service.config.errors import ConfigurationError
+from service.config.training import ClusterConfig
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine of the cluster."""
+
+    cpus: int
+    """Cores that Ray may hand out."""
+    gpus: int
+    """GPUs that Ray may hand out."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The workers of a run and what each of them gets."""
+
+    num_workers: int
+    cpus_per_worker: int
+    gpus_per_worker: float
+    nodes: int
+    """Machines of the cluster."""
+
+
+def plan_workers(config: ClusterConfig, nodes: Sequence[Node]) -> Plan:
+    """Decides workers, cores and GPUs; `auto` takes what there is.
+
+    Without GPUs a node gets two workers, or one if it has one core: more processes on the same
+    cores gain nothing over the threads of two.
+
+    Raises:
+        ConfigurationError: The cluster has too little; the message says what it has.
+    """
+    on_gpus = config.gpus_per_worker != 0 and any(node.gpus for node in nodes)
+    gpus = float(on_gpus) if config.gpus_per_worker == "auto" else float(config.gpus_per_worker)
+    workers = (
+        sum(_natural_workers(node, gpus) for node in nodes)
+        if config.num_workers == "auto"
+        else config.num_workers
+    )
+    cpus = (
+        _even_share(nodes, workers, gpus)
+        if config.cpus_per_worker == "auto"
+        else config.cpus_per_worker
+    )
+    room = sum(_room(node, cpus, gpus) for node in nodes)
+    if workers < 1 or room < workers:
+        raise ConfigurationError(_shortage(workers, cpus, gpus, nodes, room))
+    return Plan(workers, cpus, gpus, len(nodes))
+
+
+def _natural_workers(node: Node, gpus: float) -> int:
+    return floor(node.gpus / gpus) if gpus else min(2, node.cpus)
+
+
+def _even_share(nodes: Sequence[Node], workers: int, gpus: float) -> int:
+    """Returns the most cores a worker can have so that all of them fit, at least 1."""
+    most = max((node.cpus for node in nodes), default=1)
+    fitting = (c for c in range(most, 0, -1) if sum(_room(n, c, gpus) for n in nodes) >= workers)
+    return next(fitting, 1)
+
+
+def _room(node: Node, cpus: int, gpus: float) -> int:
+    by_cpus = node.cpus // cpus
+    return min(by_cpus, floor(node.gpus / gpus)) if gpus else by_cpus
+
+
+def _shortage(workers: int, cpus: int, gpus: float, nodes: Sequence[Node], room: int) -> str:
+    needs = f"{cpus} CPU" + (f" and {gpus:g} GPU" if gpus else "")
+    has = f"{sum(n.cpus for n in nodes)} CPU and {sum(n.gpus for n in nodes)} GPU"
+    return (
+        f"cluster.num_workers: {workers} workers of {needs} each do not fit; the cluster has {has} "
+        f"on {len(nodes)} node{'s' * (len(nodes) != 1)}, room for {room}; lower "
+        "cluster.num_workers or what each worker gets"
+    )

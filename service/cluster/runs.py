@@ -1,0 +1,97 @@
+"""Runs by name: making, finding and continuing them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from service.config.base import Config
+from service.config.errors import ConfigurationError
+from service.config.loading import to_yaml
+
+CONFIG = "config.yaml"
+
+# What the samples, their order or the shapes of the weights depend on.
+_FIXED = (
+    "model.kind",
+    "model.depth",
+    "model.order",
+    "model.width",
+    "model.stem",
+    "model.classes",
+    "data.kind",
+    "data.root",
+    "data.train_pictures",
+    "data.drawing_seed",
+    "data.train.repeats",
+    "optimizer.kind",
+    "training.batch_size",
+    "training.seed",
+    "training.average.enabled",
+)
+
+
+def new_name(model: str) -> str:
+    """Returns a name that says what and when, such as `resnet50-20260131-235959`."""
+    return f"{model}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def check_name(name: str) -> None:
+    """Checks that a run's name is one plain folder name.
+
+    Raises:
+        ConfigurationError: It would lead out of the storage folder or hide the run.
+    """
+    if Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise ConfigurationError(
+            f"name: {name!r} is no plain folder name; use letters, digits, - _ ."
+        )
+
+
+def newest(storage: Path) -> str:
+    """Returns the name of the run that was started or continued last.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    configs = sorted(storage.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
+    if not configs:
+        raise ConfigurationError(f"--resume: no run in {storage}; start one without --resume")
+    return configs[-1].parent.name
+
+
+def exists(folder: Path) -> bool:
+    """Tells whether a run was begun in the folder."""
+    return (folder / CONFIG).is_file()
+
+
+def record(folder: Path, config: Config) -> None:
+    """Keeps the configuration in the run's folder, for `--resume` and for people."""
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{CONFIG}.unfinished"
+    unfinished.write_text(to_yaml(config), encoding="utf-8")
+    unfinished.replace(folder / CONFIG)
+
+
+def check_resumable(folder: Path, config: Config) -> None:
+    """Checks that a run goes on with what its position and its weights depend on.
+
+    Raises:
+        ConfigurationError: Something that must stay has changed.
+    """
+    begun = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    now = config.model_dump(mode="json")
+    for path in _FIXED:
+        before, after = _value(begun, path), _value(now, path)
+        if before != after:
+            raise ConfigurationError(
+                f"{path}: the run {folder.name} began with {before} (got {after}); resume with the "
+                "same, or start a new run under another name"
+            )
+
+
+def _value(tree: Any, path: str) -> Any:  # noqa: ANN401  # a leaf of YAML
+    for key in path.split("."):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree

@@ -1,0 +1,101 @@
+"""Joining the cluster this process runs on, or starting one here."""
+
+import json
+import logging
+import os
+import secrets
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from service.cluster.resources import Node
+from service.config.errors import ConfigurationError
+from service.config.training import ClusterConfig
+
+_TRAIN_SETTINGS = {
+    # The controller looks at its workers this often; each report waits for a look.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # Workers would otherwise change into a folder of Ray's, and relative paths would break.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def join(config: ClusterConfig) -> list[Node]:
+    """Connects this process to Ray and returns the machines it finds.
+
+    Raises:
+        ConfigurationError: There is no cluster at the address.
+    """
+    _prepare_environment(config)
+    import ray
+
+    if not ray.is_initialized():
+        _connect(config.address)
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # ray's
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in alive]
+
+
+def leave() -> None:
+    """Disconnects this process; a cluster that `join` started here ends."""
+    import ray
+
+    ray.shutdown()
+
+
+def job_settings() -> dict[str, Any]:
+    """Returns what Ray says of the submitted job this process runs in; empty outside of one."""
+    settings: dict[str, Any] = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    return settings
+
+
+def submission_id() -> str | None:
+    """Returns the id of the Ray job this process runs in, if any."""
+    identity = job_settings().get("metadata", {}).get("job_submission_id")
+    return str(identity) if identity else None
+
+
+def absolute_storage(path: str) -> Path:
+    """Returns the storage folder; a relative one lies in the current folder.
+
+    A job whose folder was uploaded runs in a copy that Ray deletes: there it lies in the home
+    folder.
+    """
+    uploaded = "working_dir" in job_settings().get("runtime_env", {})
+    base = Path.home() if uploaded else Path.cwd()
+    return (base / Path(path).expanduser()).resolve()
+
+
+def _connect(address: str) -> None:
+    import ray
+
+    start = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        start(address=address)
+    except ConnectionError as error:
+        if address != "auto" or "RAY_ADDRESS" in os.environ:
+            where = os.environ.get("RAY_ADDRESS", address)
+            raise ConfigurationError(
+                f"cluster.address: no Ray cluster answers at {where}; start one with "
+                "`ray start --head`, or leave the address at auto"
+            ) from error
+        start(address="local")
+
+
+def _prepare_environment(config: ClusterConfig) -> None:
+    """Sets what Ray reads when it is imported; whatever the user set stays."""
+    for name, value in _TRAIN_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    start = f"{config.start_timeout:g}"
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", start)
+    os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", f"{config.collective_timeout:g}")
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    os.environ["RAY_AUTH_MODE"] = "token"
+    stored = Path.home() / ".ray" / "auth_token"
+    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) and not stored.exists():
+        # A cluster of our own is closed to other users of the machine. Left alone, Ray would write
+        # a token into the home folder, which locks later `ray job submit` calls out.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

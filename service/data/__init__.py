@@ -1,0 +1,1 @@
+"""Pictures: from folders, indexed tar shards or drawings to batches on a device."""

@@ -1,0 +1,94 @@
+"""Batches, and making one from the places of its pictures and the seeds of their views."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from service.data.decoding import DamagedPictureError, decode
+from service.data.pictures import PictureSet
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures with their labels."""
+
+    pictures: Tensor
+    """uint8 (n, 3, S, S), RGB, channels last in memory."""
+    labels: Tensor
+    """int64 (n,)."""
+    indices: Tensor
+    """int64 (n,): where each picture stands in its set."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Returns the batch on a device; from pinned memory the copy does not wait."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Returns the batch in page-locked memory; the DataLoader calls this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(change(self.pictures), change(self.labels), change(self.indices))
+
+
+@dataclass(frozen=True)
+class Request:
+    """The pictures of one batch and the seeds of their views."""
+
+    indices: NDArray[np.int64]
+    """(n,)."""
+    seeds: NDArray[np.uint64]
+    """(n,)."""
+
+
+class Views(Dataset[Batch | DamagedPictureError]):
+    """Makes batches on request, in whichever process it is asked.
+
+    A view depends on its picture and its seed and on nothing else. A damaged picture is returned,
+    not raised: torch would bury its one line in the traceback of the loading process.
+
+    Args:
+        pictures: Where the pictures come from.
+        transform: uint8 (3, h, w) → uint8 (3, S, S), random through torch's global generator.
+    """
+
+    def __init__(self, pictures: PictureSet, transform: Callable[[Tensor], Tensor]) -> None:
+        self.pictures = pictures
+        self.transform = transform
+
+    def __getitem__(self, request: Request) -> Batch | DamagedPictureError:
+        # In the training process itself the generator is the caller's, dropout's for one.
+        state = torch.get_rng_state()
+        try:
+            views = [
+                # Channels last, as the decoder gives them: stacking is then a plain copy.
+                self._view(index, seed).permute(1, 2, 0)
+                for index, seed in zip(
+                    request.indices.tolist(), request.seeds.tolist(), strict=True
+                )
+            ]
+        except DamagedPictureError as error:
+            return error
+        finally:
+            torch.set_rng_state(state)
+        # In a loading process default_collate stacks straight into shared memory.
+        stacked: Tensor = default_collate(views)
+        labels = torch.from_numpy(self.pictures.labels[request.indices])
+        return Batch(stacked.permute(0, 3, 1, 2), labels, torch.from_numpy(request.indices))
+
+    def _view(self, index: int, seed: int) -> Tensor:
+        """Returns a view of one picture, uint8 (3, S, S); errors name the picture."""
+        torch.default_generator.manual_seed(seed)
+        try:
+            return self.transform(decode(self.pictures.read(index)))
+        except (OSError, DamagedPictureError) as error:
+            place = f"{self.pictures.source}/{self.pictures.name(index)}"
+            raise DamagedPictureError(f"{place} cannot be used: {error}") from error

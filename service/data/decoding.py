@@ -1,0 +1,63 @@
+"""Encoded pictures to RGB tensors. Everything that decodes a picture does it here."""
+
+import re
+
+from torch import Tensor
+from torchcodec.decoders import decode_image  # type: ignore[attr-defined]  # no __all__ there
+
+from service.data.headers import declared_size
+
+MAX_PIXELS = 64 * 1024 * 1024
+"""Pixels of a picture, over all its frames, above which it is refused: 192 MiB decoded."""
+MAX_ELONGATION = 100
+"""Longer over shorter side above which a picture is refused: resizing by the shorter side would
+make a few kilobytes of file into gigabytes."""
+
+# torchcodec's errors start with the C++ function, file and line.
+_ORIGIN = re.compile(r"^\w+, \S+:\d+, ")
+
+
+class DamagedPictureError(ValueError):
+    """A picture that cannot be used; the message is one line that says why."""
+
+
+def decode(encoded: bytes) -> Tensor:
+    """Decodes a JPEG, PNG, WebP, GIF or AVIF picture, whatever its file is called.
+
+    Grey, palette, CMYK, 16-bit and transparent pictures become RGB; EXIF rotation is applied; an
+    animated picture gives its first frame.
+
+    Returns:
+        uint8 tensor (3, height, width), channels last in memory.
+
+    Raises:
+        DamagedPictureError: The data are truncated, damaged, of no known format, or declare a size
+            that would exhaust memory.
+    """
+    try:
+        _refuse_bombs(*declared_size(encoded))
+        picture: Tensor = decode_image(encoded, mode="RGB")
+    except (ValueError, RuntimeError) as error:
+        reason = _ORIGIN.sub("", str(error).strip().split("\n", 1)[0])
+        raise DamagedPictureError(reason) from error
+    return picture if picture.ndim == 3 else picture[0]
+
+
+def _refuse_bombs(width: int, height: int, frames: int) -> None:
+    """Raises ValueError for sizes that cannot be decoded and resized in reasonable memory.
+
+    All frames count, because the decoder decodes all of them before the first is taken.
+    """
+    shorter, longer = sorted((width, height))
+    if shorter < 1:
+        raise ValueError(f"the header declares {width} × {height} pixels")
+    if width * height * frames > MAX_PIXELS:
+        times = f" × {frames} frames" if frames > 1 else ""
+        raise ValueError(
+            f"the header declares {width} × {height} pixels{times}, more than {MAX_PIXELS}"
+        )
+    if longer > MAX_ELONGATION * shorter:
+        raise ValueError(
+            f"the header declares {width} × {height} pixels; "
+            f"the sides may differ by a factor of {MAX_ELONGATION}"
+        )

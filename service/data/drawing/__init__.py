@@ -1,0 +1,1 @@
+"""A built-in set of pictures to learn from: drawn shapes, without any download."""

@@ -1,0 +1,141 @@
+"""Streams of batches, made in this process or in loading processes.
+
+What a batch holds depends on its place in the stream and on nothing else: each view is drawn from a
+seed of its own, so the number of loading processes and of workers changes no bit.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from service.config.data import PicturesConfig
+from service.data.augmentation import evaluation_transform, training_transform
+from service.data.batch import Batch, Request, Views
+from service.data.decoding import DamagedPictureError
+from service.data.order import SampleOrder, evaluation_share, worker_positions
+from service.data.pictures import PictureSet
+from service.data.seeds import sample_seeds
+
+T = TypeVar("T")
+
+
+def training_batches(
+    pictures: PictureSet,
+    config: PicturesConfig,
+    order: SampleOrder,
+    *,
+    start: int,
+    batch_size: int,
+    accumulation: int,
+    rank: int,
+    world_size: int,
+    loading_processes: int,
+) -> Generator[Batch, None, None]:
+    """Starts loading this worker's micro-batches from a stream position on, without end.
+
+    The loading processes live until the result is closed or dropped; epochs do not restart them.
+
+    Args:
+        pictures: The training pictures.
+        config: What is done to them.
+        order: The stream of samples; its seed is also that of the augmentation.
+        start: Stream position of the next step: the samples seen so far.
+        batch_size: Samples of a step over all workers and micro-batches.
+        accumulation: Micro-batches of a step.
+        rank: This worker, below `world_size`.
+        world_size: Workers.
+        loading_processes: Processes that decode and augment; 0 does both in this one.
+
+    Raises:
+        ConfigurationError: The batch is too small for the workers and micro-batches.
+        DamagedPictureError: While iterating: a picture cannot be read or decoded; names it.
+    """
+    if order.size != len(pictures):
+        raise ValueError(f"the order has {order.size} samples, the set {len(pictures)}")
+    positions = worker_positions(
+        start=start,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        rank=rank,
+        world_size=world_size,
+    )
+    views = Views(pictures, training_transform(config))
+    return _load(views, _training_requests(order, positions), config, loading_processes)
+
+
+def evaluation_batches(
+    pictures: PictureSet,
+    config: PicturesConfig,
+    *,
+    rank: int,
+    world_size: int,
+    loading_processes: int,
+) -> Generator[Batch, None, None]:
+    """Starts loading this worker's share of the evaluation pictures, in order, each exactly once.
+
+    Batches hold `evaluation.batch_size` pictures, the last one what is left.
+
+    Raises:
+        DamagedPictureError: While iterating: a picture cannot be read or decoded; names it.
+    """
+    share = evaluation_share(len(pictures), rank, world_size)
+    views = Views(pictures, evaluation_transform(config))
+    requests = _evaluation_requests(share, config.evaluation.batch_size)
+    return _load(views, requests, config, loading_processes)
+
+
+def _training_requests(
+    order: SampleOrder, positions: Iterable[NDArray[np.int64]]
+) -> Iterator[Request]:
+    """Yields what each micro-batch holds. The permutations stay in this process."""
+    for part in positions:
+        indices, epochs, occurrences = order.at(part)
+        yield Request(indices, sample_seeds(order.seed, epochs, indices, occurrences))
+
+
+def _evaluation_requests(share: NDArray[np.int64], batch_size: int) -> Iterator[Request]:
+    """Yields what each evaluation batch holds."""
+    for first in range(0, len(share), batch_size):
+        indices = share[first : first + batch_size]
+        # Nothing in the evaluation view is random.
+        yield Request(indices, np.zeros(len(indices), np.uint64))
+
+
+def _load(
+    views: Views, requests: Iterator[Request], config: PicturesConfig, loading_processes: int
+) -> Generator[Batch, None, None]:
+    """Starts a DataLoader over all requests of a run, so that its processes start only once."""
+    loader = DataLoader(
+        views,
+        batch_size=None,
+        sampler=requests,
+        num_workers=loading_processes,
+        collate_fn=_unchanged,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=config.prefetch_batches if loading_processes else None,
+        # Without one of its own, the DataLoader draws from the caller's generator.
+        generator=torch.Generator(),
+    )
+    return _received(iter(loader))
+
+
+def _unchanged(value: T) -> T:
+    """Returns what it is given: a request makes a whole batch, nothing is left to collate."""
+    return value
+
+
+def _received(batches: Iterator[Batch | DamagedPictureError]) -> Generator[Batch, None, None]:
+    """Yields batches; raises what a loading process returned as damaged."""
+    try:
+        for batch in batches:
+            if isinstance(batch, DamagedPictureError):
+                raise DamagedPictureError(str(batch))
+            yield batch
+    finally:
+        # The DataLoader's iterator ends its processes when its last reference goes. An exception
+        # that somebody keeps would keep this frame, and so the reference.
+        del batches

@@ -1,0 +1,142 @@
+"""The byte index of tar shards: where each picture starts, how long it is and what its label is."""
+
+import logging
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.config.errors import ConfigurationError
+from service.data.atomic import whole_file
+from service.data.packing import PackedStrings
+from service.data.shard_reading import read_shard
+
+INDEX_FILE = "index.npz"
+"""Name of the saved index, beside the shards."""
+
+_FORMAT = 1
+UNUSABLE = (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile)
+"""What loading a damaged index raises."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardIndex:
+    """Where n pictures stand in k shards."""
+
+    shards: PackedStrings
+    """File names of the shards, sorted, k of them."""
+    stamps: NDArray[np.int64]
+    """Size in bytes and time of change in nanoseconds of each shard, (k, 2)."""
+    members: PackedStrings
+    """Name of each picture in its shard, n of them."""
+    pictures: NDArray[np.int64]
+    """Shard number, first byte, size in bytes and label of each picture, (n, 4)."""
+
+    def save(self, path: Path) -> None:
+        """Writes the index; the file appears whole or not at all."""
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez(
+                file,
+                format=np.array(_FORMAT),
+                shard_text=self.shards.text,
+                shard_ends=self.shards.ends,
+                stamps=self.stamps,
+                member_text=self.members.text,
+                member_ends=self.members.ends,
+                pictures=self.pictures,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "ShardIndex":
+        """Reads a saved index.
+
+        Raises:
+            Exception: One of `UNUSABLE`: it is missing, damaged, of another format or points
+                outside the shards.
+        """
+        # np.load given a path leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            if saved["format"] != _FORMAT:
+                raise ValueError(f"it has format {saved['format']}, not {_FORMAT}")
+            index = cls(
+                PackedStrings(saved["shard_text"], saved["shard_ends"]),
+                saved["stamps"],
+                PackedStrings(saved["member_text"], saved["member_ends"]),
+                saved["pictures"],
+            )
+        if len(index.members) != len(index.pictures) or len(index.shards) != len(index.stamps):
+            raise ValueError("its parts differ in length")
+        shard, first, size, _ = index.pictures.T
+        if (index.pictures < 0).any() or (first + size > index.stamps[shard, 0]).any():
+            raise ValueError("it points outside the shards")
+        return index
+
+
+def open_index(folder: Path) -> ShardIndex:
+    """Returns the index of a folder's shards: the saved one where the shards are unchanged.
+
+    A new index is saved beside the shards; where that is not possible it stays in memory.
+
+    Raises:
+        ConfigurationError: There are no shards, or one is damaged or not laid out as WebDataset
+            has it.
+    """
+    shards, stamps = _list_shards(folder)
+    names = PackedStrings.pack(shard.name for shard in shards)
+    path = folder / INDEX_FILE
+    if (saved := _saved_index(path)) is not None:
+        if saved.shards == names and np.array_equal(saved.stamps, stamps):
+            return saved
+        _logger.info("the shards in %s have changed: indexing them again", folder)
+    index = _build_index(shards, names, stamps)
+    try:
+        index.save(path)
+    except OSError as error:
+        _logger.info("the index of %s is kept in memory: %s", folder, error)
+    return index
+
+
+def _list_shards(folder: Path) -> tuple[list[Path], NDArray[np.int64]]:
+    """Returns the sorted shards with their stamps; raises ConfigurationError without any."""
+    try:
+        shards = sorted(folder.glob("[!.]*.tar")) if folder.is_dir() else []
+        statuses = [shard.stat() for shard in shards]
+    except OSError as error:
+        raise ConfigurationError(f"data.root: cannot list {folder} ({error})") from error
+    if not shards:
+        raise ConfigurationError(
+            f"data.root: no *.tar files in {folder}; "
+            "expected train/*.tar and val/*.tar under data.root"
+        )
+    stamps = [(status.st_size, status.st_mtime_ns) for status in statuses]
+    return shards, np.array(stamps, np.int64)
+
+
+def _saved_index(path: Path) -> ShardIndex | None:
+    """Returns the saved index, or nothing where there is none that can be used."""
+    if not path.exists():
+        return None
+    try:
+        return ShardIndex.load(path)
+    except UNUSABLE as error:
+        _logger.warning("%s cannot be used and is made again: %s", path, error)
+        return None
+
+
+def _build_index(shards: list[Path], names: PackedStrings, stamps: NDArray[np.int64]) -> ShardIndex:
+    """Reads the headers of all shards."""
+    pictures: list[tuple[int, int, int, int]] = []
+
+    def members() -> Iterator[str]:
+        for number, shard in enumerate(shards):
+            for entry in read_shard(shard):
+                pictures.append((number, entry.first, entry.size, entry.label))
+                yield entry.member
+
+    packed = PackedStrings.pack(members())
+    return ShardIndex(names, stamps, packed, np.array(pictures, np.int64).reshape(-1, 4))

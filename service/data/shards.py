@@ -1,0 +1,160 @@
+"""Pictures in WebDataset tar shards, with random access through a byte index."""
+
+import io
+import json
+import os
+import tarfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.config.errors import ConfigurationError
+from service.data.atomic import whole_folder
+from service.data.pictures import PictureSet
+from service.data.shard_index import ShardIndex, open_index
+
+_OPEN_SHARDS = 256
+
+
+class _Handles:
+    """Open files by path, the least recently used ones closed.
+
+    Positional reads share no position, so handles stay good in a forked process.
+    """
+
+    def __init__(self) -> None:
+        self._descriptors: OrderedDict[str, int] = OrderedDict()
+
+    def read(self, path: str, first: int, size: int) -> bytes:
+        """Returns `size` bytes from byte `first` on, fewer where the file ends."""
+        if path not in self._descriptors:
+            if len(self._descriptors) >= _OPEN_SHARDS:
+                os.close(self._descriptors.popitem(last=False)[1])
+            self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptors.move_to_end(path)
+        return os.pread(self._descriptors[path], size, first)
+
+    def __reduce__(self) -> tuple[type["_Handles"], tuple[()]]:
+        return _Handles, ()
+
+    def __del__(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardPictures:
+    """One split in tar shards; a `PictureSet`."""
+
+    folder: Path
+    """Folder of the shards."""
+    classes: tuple[str, ...]
+    """Class names in the order of the labels."""
+    index: ShardIndex
+    """Where each picture stands."""
+    _handles: _Handles = field(default_factory=_Handles, repr=False)
+
+    @property
+    def source(self) -> str:
+        """The folder that the names are relative to."""
+        return str(self.folder)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each picture, (n,)."""
+        return self.index.pictures[:, 3]
+
+    def __len__(self) -> int:
+        return len(self.index.pictures)
+
+    def name(self, index: int) -> str:
+        """Returns `<shard>/<member>`."""
+        return f"{self.index.shards[self.index.pictures[index, 0]]}/{self.index.members[index]}"
+
+    def read(self, index: int) -> bytes:
+        """Returns the picture's bytes.
+
+        Raises:
+            OSError: The shard cannot be read or has become shorter.
+        """
+        shard, first, size, _ = self.index.pictures[index].tolist()
+        content = self._handles.read(f"{self.folder}/{self.index.shards[shard]}", first, size)
+        if len(content) < size:
+            raise OSError(f"the shard ends {size - len(content)} bytes too early")
+        return content
+
+    def size(self, index: int) -> int:
+        """Returns the picture's size in bytes."""
+        return int(self.index.pictures[index, 2])
+
+
+def open_shards(folder: Path, classes: Sequence[str] | None = None) -> ShardPictures:
+    """Opens the `*.tar` shards of a folder: pictures (`000001.jpg`) with labels (`000001.cls`).
+
+    The class names stand in `classes.txt` (one a line) or `classes.json` (a list), beside the
+    shards or one folder up; without such a file they are the labels as text.
+
+    Args:
+        folder: Folder of the shards.
+        classes: Class names; without them they are looked for.
+
+    Raises:
+        ConfigurationError: There are no shards or no pictures, a shard is damaged, or a label has
+            no class.
+    """
+    index = open_index(folder)
+    if not len(index.pictures):
+        raise ConfigurationError(f"data.root: no pictures in the shards of {folder}")
+    labels = index.pictures[:, 3]
+    names = tuple(classes or _read_classes(folder) or map(str, range(labels.max() + 1)))
+    if labels.max() >= len(names):
+        worst = int(labels.argmax())
+        raise ConfigurationError(
+            f"{folder / index.shards[index.pictures[worst, 0]]}: {index.members[worst]!r} has "
+            f"label {labels[worst]}, but there are {len(names)} classes"
+        )
+    return ShardPictures(folder, names, index)
+
+
+def _read_classes(folder: Path) -> list[str] | None:
+    """Returns the class names from a file beside the shards or one folder up, if there is one."""
+    for place in (folder, folder.parent):
+        if (path := place / "classes.txt").exists():
+            return path.read_text(encoding="utf-8").splitlines()
+        if (path := place / "classes.json").exists():
+            names = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ConfigurationError(f"{path}: expected a list of class names")
+            return names
+    return None
+
+
+def write_shards(pictures: PictureSet, folder: Path, pictures_per_shard: int = 1000) -> None:
+    """Writes pictures as they are into tar shards, with their classes in `classes.json`.
+
+    The folder appears whole or not at all, and the same pictures give the same bytes.
+
+    Raises:
+        ConfigurationError: The folder exists.
+    """
+    if folder.exists():
+        raise ConfigurationError(f"{folder} exists; remove it or write the shards elsewhere")
+    with whole_folder(folder) as partial:
+        (partial / "classes.json").write_text(json.dumps(pictures.classes), encoding="utf-8")
+        for number, first in enumerate(range(0, len(pictures), pictures_per_shard)):
+            with tarfile.open(partial / f"{number:06d}.tar", "w") as archive:
+                for index in range(first, min(first + pictures_per_shard, len(pictures))):
+                    suffix = PurePosixPath(pictures.name(index)).suffix.lower()
+                    _add(archive, f"{index:08d}{suffix}", pictures.read(index))
+                    _add(archive, f"{index:08d}.cls", str(pictures.labels[index]).encode())
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Appends a file, dated 1970 so that equal content gives equal archives."""
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))

@@ -1,0 +1,175 @@
+"""ShakeDrop: regularisation of residual networks by disturbing their branches.
+
+What it does. Each residual block x + F(x) gets a gate b ~ Bernoulli(p). An open gate (b = 1) passes
+the branch unchanged. A closed one multiplies F(x) by α in the forward pass and its gradient by
+another draw β in the backward pass, so the gradient is deliberately not that of the loss.
+
+    training, forward    (b + α − bα) F(x)          α ~ U[α_low, α_high]
+    training, backward   (b + β − bβ) ∂/∂F          the same b; β ~ U[β_low, β_high]
+    evaluation, both     (p + (1 − p) E[α]) F(x)    no draws
+
+Source. ShakeDrop Regularization for Deep Residual Learning, arXiv 1802.02375: its definition of
+train-fwd, train-bwd and test; and its authors' code, which draws one b for a mini-batch and one α
+and one β for every value (level `pixel`, gate `batch`).
+
+Effect. CIFAR-100, PyramidNet-110 α270: 18.01 % error without it, 15.78 % with it (the same paper).
+
+Cost. No parameters, no wait for the device, and nothing kept for the backward pass but a few
+numbers. Levels `batch`, `image` and `channel` add some small kernels to a block. Level `pixel`
+draws as many random numbers as the branch has values in each pass: on a CPU, where drawing is
+slow, a ResNet-50 step took a fifth to a third longer.
+
+Defaults. α ∈ [−1, 1], β ∈ [0, 1] for branches that end with batch normalisation (EraseReLU
+networks, PyramidNet); α = 0, β ∈ [0, 1] for networks that keep the ReLU after the addition. p falls
+linearly with depth to P_L = 0.5 (`linear_decay`). All are the paper's.
+
+Where. After the branch's last batch normalisation, before the addition, in every residual block. A
+branch without a final batch normalisation should get one, or training may diverge. Two branches:
+one unit after their sum (Type A), or one for each (Type B). Not defined without a shortcut: a
+negative α would turn the whole signal around.
+
+A block of a network that is not ours needs two lines:
+
+    self.shakedrop = ShakeDrop(linear_decay(block, blocks, p_l=0.5))
+    y = shortcut + self.shakedrop(branch)
+"""
+
+import math
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+Level = Literal["batch", "image", "channel", "pixel"]
+Gate = Literal["batch", "sample"]
+
+# Leading dimensions along which draws differ; those of `pixel` differ along all.
+_LEADING = {"batch": 0, "image": 1, "sample": 1, "channel": 2}
+
+
+class ShakeDrop(nn.Module):
+    """Multiplies a residual branch by b + α − bα, and its gradient by b + β − bβ.
+
+    The strengths are the buffers `p`, `alpha` and `beta`; the last two hold (low, high). They may
+    be changed in place between steps without recompiling: `unit.p.fill_(0.7)`. They are
+    configuration, not weights, so a state dict does not hold them.
+
+    Draws come from the default generator of the branch's device: b and α in the forward pass, β in
+    the backward pass, so that no β waits in memory between the two. A second backward pass through
+    the same graph draws another β, with the same b.
+
+    Args:
+        p: Probability that the gate is open, in [0, 1]; 1 is the identity.
+        alpha: Range of α, (low, high); (0, 0) for both ranges is RandomDrop.
+        beta: Range of β, (low, high).
+        level: Shape of α and β for a branch (N, C, ...): one draw for the batch, for each image
+            (N), for each channel of each image (N, C), or for each value.
+        gate: Shape of b: one draw for the batch, or one for each sample (N).
+
+    Raises:
+        ValueError: p outside [0, 1], an empty or infinite range, an unknown level or gate.
+    """
+
+    p: Tensor
+    alpha: Tensor
+    beta: Tensor
+
+    def __init__(
+        self,
+        p: float,
+        alpha: tuple[float, float] = (-1.0, 1.0),
+        beta: tuple[float, float] = (0.0, 1.0),
+        level: Level = "pixel",
+        gate: Gate = "batch",
+    ) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"p is a probability, in [0, 1] (got {p})")
+        self.level = _choice("level", level, get_args(Level))
+        self.gate = _choice("gate", gate, get_args(Gate))
+        # Not persistent: torchvision's state dicts must keep loading strictly.
+        self.register_buffer("p", torch.tensor(float(p)), persistent=False)
+        self.register_buffer("alpha", _interval("alpha", alpha), persistent=False)
+        self.register_buffer("beta", _interval("beta", beta), persistent=False)
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """Returns the branch times its coefficient.
+
+        Args:
+            branch: F(x), of shape (N, C, ...) and any floating type.
+
+        Returns:
+            A new tensor of the same shape and type, which may be added to in place.
+        """
+        if not self.training:
+            return branch * (self.p + (1 - self.p) * self.alpha.mean())
+        gate = torch.rand(_shape(branch, self.gate), device=branch.device) < self.p
+        alpha, beta = _gated(gate, self.alpha), _gated(gate, self.beta)
+        coefficient = _draw(branch, alpha, self.level)
+        shaken: Tensor = _ScaleBothPasses.apply(branch, coefficient, beta, self.level)
+        return shaken
+
+    def extra_repr(self) -> str:
+        """Returns what `print(network)` shows; strengths live on the device and are left out."""
+        return f"level={self.level}, gate={self.gate}"
+
+
+class _ScaleBothPasses(torch.autograd.Function):
+    """Multiplies by one coefficient forwards and by an independent draw backwards."""
+
+    @staticmethod
+    def forward(branch: Tensor, coefficient: Tensor, backward_range: Tensor, level: str) -> Tensor:
+        return branch * coefficient
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+        _, _, backward_range, ctx.level = inputs
+        ctx.save_for_backward(backward_range)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        (gradient,) = gradients
+        (backward_range,) = ctx.saved_tensors
+        return gradient * _draw(gradient, backward_range, ctx.level), None, None, None
+
+
+def _gated(gate: Tensor, interval: Tensor) -> Tensor:
+    """Returns (low, high) for each gate, of shape (2, *gate.shape): [1, 1] where the gate is open.
+
+    Drawing from [1, 1] gives exactly 1 (1 + 0·u), so open and closed gates take the same single
+    pass, and the gate itself is not needed again.
+    """
+    return torch.where(gate, 1.0, interval.float().view(2, *(1 for _ in gate.shape)))
+
+
+def _draw(values: Tensor, interval: Tensor, level: str) -> Tensor:
+    """Returns uniform draws from `interval` = (low, high), to multiply `values` with.
+
+    Drawn in fp32 and then rounded: a uniform draw made in half precision has a visible bias.
+    """
+    if level == "pixel":
+        # rand_like keeps the memory order, so that channels_last stays one linear pass.
+        uniform = torch.rand_like(values, dtype=torch.float32)
+    else:
+        uniform = torch.rand(_shape(values, level), device=values.device)
+    low, high = interval[0], interval[1]
+    return (uniform * (high - low) + low).to(values.dtype)
+
+
+def _shape(values: Tensor, differing: str) -> tuple[int, ...]:
+    """Returns the shape of draws that differ along the leading dimensions of `values` only."""
+    leading = _LEADING[differing]
+    return (*values.shape[:leading], *(1 for _ in values.shape[leading:]))
+
+
+def _interval(name: str, ends: tuple[float, float]) -> Tensor:
+    low, high = ends
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"{name} is a finite range (low, high) with low <= high (got {ends})")
+    return torch.tensor([float(low), float(high)])
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ValueError(f"{name} is one of {', '.join(choices)} (got {value!r})")
+    return value

@@ -1,0 +1,79 @@
+"""The door to MLflow: its import, which costs a second, and its many kinds of failure."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from service.tracking.address import database_path, is_sqlite, reachable, redact
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+# MLflow's own would block a call on a closed port for four minutes.
+_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_LONGEST_REASON = 300
+# A failed request is told with its address twice before its cause.
+_CAUSE = re.compile(r"\(Caused by (.+)\)$")
+
+
+class TrackingUnavailableError(RuntimeError):
+    """MLflow cannot be used now; the message is one line without secrets."""
+
+
+@contextmanager
+def unavailable_on_failure() -> Iterator[None]:
+    """Turns every failure inside into TrackingUnavailableError.
+
+    MLflow, the database driver, the network and the artifact store each raise errors of their own,
+    and none of them may end a training run.
+    """
+    try:
+        yield
+    except TrackingUnavailableError:
+        raise
+    except Exception as error:
+        raise TrackingUnavailableError(reason(error)) from error
+
+
+def reason(error: Exception) -> str:
+    """Returns what is wrong in one line: the cause if the error names one, without secrets."""
+    lines = redact(str(error)).strip().splitlines() or [type(error).__name__]
+    cause = _CAUSE.search(lines[0])
+    return (cause.group(1) if cause else lines[0])[:_LONGEST_REASON]
+
+
+def set_defaults() -> None:
+    """Sets MLflow's bounds for this process where the environment does not; before its import."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def connect(uri: str) -> "MlflowClient":
+    """Returns a client whose calls fail within seconds when the server is away.
+
+    Args:
+        uri: A resolved tracking URI.
+
+    Raises:
+        TrackingUnavailableError: Nothing answers there.
+    """
+    problem = reachable(uri)
+    if problem is not None:
+        raise TrackingUnavailableError(problem)
+    set_defaults()
+    with unavailable_on_failure():
+        from mlflow.tracking import MlflowClient
+
+        # Two lines of information on each new database would stand among the lines of training.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        if is_sqlite(uri):
+            database_path(uri).parent.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(tracking_uri=uri)

@@ -1,0 +1,131 @@
+"""What lies in a run folder's journals and has not been delivered yet."""
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from service.tracking.journal import METRICS_JOURNAL, system_journal
+from service.tracking.records import MetricRecord, scan_records
+
+logger = logging.getLogger(__name__)
+
+CURSOR = "delivered.json"
+"""File in the run folder that says up to where each journal was delivered, and to which run."""
+
+# MLflow's bound for one request.
+_LARGEST_BATCH = 1000
+
+
+class Row(NamedTuple):
+    """One value of one metric, as MLflow stores it."""
+
+    key: str
+    value: float
+    time: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to be sent together."""
+
+    rows: list[Row]
+    """In the order of their journals."""
+    ends: dict[str, int]
+    """Byte up to which each journal is read once the rows are sent."""
+
+
+def journals(folder: Path) -> list[Path]:
+    """Returns the journals of a run folder: the training process's, then those of the nodes."""
+    return [
+        path
+        for pattern in (METRICS_JOURNAL, system_journal("*"))
+        for path in sorted(folder.glob(pattern))
+    ]
+
+
+class Outbox:
+    """The undelivered part of a run folder's journals.
+
+    The cursor is renamed into place after each batch. A process killed between sending and renaming
+    sends that batch again, with the same times, and MLflow stores equal rows once. A cursor that
+    belongs to another run counts from the start: a new run gets the whole history.
+    """
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self._folder = folder
+        self._run_id = run_id
+        cursor = read_cursor(folder)
+        ends = cursor.ends if cursor.run_id == run_id else {}
+        self._ends = {name: end for name, end in ends.items() if _is_line_start(folder / name, end)}
+
+    def next_batch(self) -> Batch | None:
+        """Returns up to 1000 rows, at least one record, after what was confirmed, if any."""
+        rows: list[Row] = []
+        ends: dict[str, int] = {}
+        for journal in journals(self._folder):
+            for record, end in scan_records(journal, self._ends.get(journal.name, 0)):
+                if isinstance(record, MetricRecord):
+                    if rows and len(rows) + len(record.metrics) > _LARGEST_BATCH:
+                        return Batch(rows, ends)
+                    rows += [
+                        Row(name, value, record.time, record.step)
+                        for name, value in record.metrics.items()
+                    ]
+                ends[journal.name] = end
+        return Batch(rows, ends) if ends else None
+
+    def confirm(self, batch: Batch) -> None:
+        """Moves the cursor behind a batch that was sent."""
+        self._ends |= batch.ends
+        fresh = self._folder / f"{CURSOR}.tmp"
+        fresh.write_text(json.dumps({"run_id": self._run_id, "ends": self._ends}))
+        os.replace(fresh, self._folder / CURSOR)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Up to where journals were delivered."""
+
+    run_id: str | None
+    """MLflow's name for the run they were delivered to; None before the first delivery."""
+    ends: dict[str, int]
+    """Byte after the last delivered line, by journal name."""
+
+
+def read_cursor(folder: Path) -> Cursor:
+    """Reads how much of a run folder was delivered; a damaged file is logged and says nothing."""
+    path = folder / CURSOR
+    try:
+        fields = json.loads(path.read_text())
+        return Cursor(str(fields["run_id"]), {str(k): int(v) for k, v in fields["ends"].items()})
+    except FileNotFoundError:
+        return Cursor(None, {})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        logger.warning("%s is damaged (%r): all metrics are sent again", path, error)
+        return Cursor(None, {})
+
+
+def count_undelivered(folder: Path) -> int:
+    """Returns how many records of metrics in a run folder were not delivered."""
+    ends = read_cursor(folder).ends
+    return sum(
+        isinstance(record, MetricRecord)
+        for journal in journals(folder)
+        for record, _ in scan_records(journal, ends.get(journal.name, 0))
+    )
+
+
+def _is_line_start(journal: Path, offset: int) -> bool:
+    """Returns whether a byte follows the end of a line; it may not after a power cut."""
+    if offset <= 0:
+        return offset == 0
+    try:
+        with journal.open("rb") as file:
+            file.seek(offset - 1)
+            return file.read(1) == b"\n"
+    except FileNotFoundError:
+        return False

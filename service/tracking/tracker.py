@@ -1,0 +1,171 @@
+"""What the rest of the service uses: a tracker in training, and the start and end in the driver."""
+
+import logging
+import math
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.tracking.address import redact
+from service.tracking.client import TrackingUnavailableError
+from service.tracking.delivery import Delivery
+from service.tracking.journal import METRICS_JOURNAL, Journal
+from service.tracking.request import RunRequest
+from service.tracking.shipping import Shipper
+from service.tracking.system_metrics import SystemMetrics
+
+if TYPE_CHECKING:
+    from service.tracking.runs import StartedRun, Status
+
+logger = logging.getLogger(__name__)
+
+
+class RunTracker:
+    """Records a run in the training process of rank 0: to the journal now, to MLflow soon.
+
+    No call waits for a server.
+
+    Args:
+        folder: The run folder.
+        request: The run; None keeps the journal alone.
+        run_id: MLflow's name for the run, if the driver could open it.
+        ship_every: Seconds between deliveries.
+        system_metrics_every: Seconds between samples of this node's load; None for none. The other
+            nodes start a `SystemMetrics` each.
+        headline: Metric that is recorded first, as NaN at step 0: MLflow's comparison page draws
+            the metric that came first.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        request: RunRequest | None,
+        *,
+        run_id: str | None = None,
+        ship_every: float = 5.0,
+        system_metrics_every: float | None = None,
+        headline: str | None = None,
+    ) -> None:
+        self._step = 0
+        self._journal = Journal(folder / METRICS_JOURNAL)
+        if headline is not None:
+            self._journal.write(0, {headline: math.nan})
+        self._shipper: Shipper | None = None
+        if request is not None:
+            delivery = Delivery(folder, request, run_id)
+            self._shipper = Shipper(delivery, ship_every, self._journal.write_event)
+            self._shipper.start()
+        self._system: SystemMetrics | None = None
+        if system_metrics_every is not None:
+            self._system = SystemMetrics(
+                folder, socket.gethostname(), system_metrics_every, lambda: self._step
+            )
+            self._system.start()
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Records metrics of a step; a step that was recorded before a restart is left out.
+
+        Args:
+            step: Optimiser step, at least 0.
+            metrics: Value by name.
+
+        Raises:
+            ValueError: The step is negative or MLflow would refuse a name.
+            OSError: The journal could not be written.
+        """
+        self._journal.write(step, metrics)
+        self._step = step
+
+    def event(self, kind: str, text: str) -> None:
+        """Records something people should read; the driver prints it.
+
+        Args:
+            kind: What it is about.
+            text: One line.
+
+        Raises:
+            OSError: The journal could not be written.
+        """
+        self._journal.write_event(kind, text)
+
+    def close(self, deadline: float = 10.0) -> int:
+        """Delivers what is left and closes the journal. The run stays open: the driver ends it.
+
+        Args:
+            deadline: Longest wait in seconds.
+
+        Returns:
+            Records of metrics that still wait in the journals.
+        """
+        if self._system is not None:
+            self._system.close()
+        waiting = 0 if self._shipper is None else self._shipper.close(deadline)
+        self._journal.close()
+        return waiting
+
+
+def start_run(folder: Path, request: RunRequest) -> "StartedRun | None":
+    """Opens the run in MLflow before training starts.
+
+    Args:
+        folder: The run folder.
+        request: The run.
+
+    Returns:
+        The run, or None where MLflow cannot be used now, which is logged: training goes on, and
+        the tracker opens the run when MLflow is back.
+    """
+    try:
+        return Delivery(folder, request).open()
+    except TrackingUnavailableError as error:
+        logger.warning(
+            "MLflow at %s cannot be used now (%s): metrics are kept in %s and delivered later",
+            redact(request.uri),
+            error,
+            folder,
+        )
+        return None
+
+
+def end_run(
+    folder: Path,
+    request: RunRequest,
+    status: "Status",
+    *,
+    run_id: str | None = None,
+    reason: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    deadline: float = 30.0,
+) -> str | None:
+    """Delivers what the journals still hold and closes the run in MLflow.
+
+    Args:
+        folder: The run folder.
+        request: The run.
+        status: How it ended.
+        run_id: MLflow's name for the run, if it is known.
+        reason: Why it ended so, in one line.
+        tags: What is known only at the end, such as the best checkpoint's address.
+        deadline: Seconds after which no more batches are begun.
+
+    Returns:
+        None, or one line that says what could not be delivered and how it can be.
+    """
+    until = time.monotonic() + deadline
+    delivery = Delivery(folder, request, run_id)
+    problem = f"it took longer than {deadline:g} s"
+    try:
+        delivery.deliver(lambda: time.monotonic() < until)
+        delivery.finish(status, reason, tags or {})
+    except TrackingUnavailableError as error:
+        problem = str(error)
+    else:
+        if not delivery.undelivered():
+            return None
+    return (
+        f"MLflow at {redact(request.uri)} did not take everything ({problem}): "
+        f"{delivery.undelivered()} records and the status {status} of run {request.name} "
+        f"are kept in {folder}; --resume delivers them"
+    )

@@ -1,0 +1,220 @@
+"""A checkpoint: one folder that is either whole or not there."""
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint
+
+from service.training.manifest import (
+    MANIFEST,
+    DamagedCheckpoint,
+    flushed,
+    parse_json,
+    read_manifest,
+    read_verified,
+    write_manifest,
+)
+
+MODEL = "model.safetensors"
+EMA = "ema.safetensors"
+STATE = "state.pt"
+CONFIG = "config.yaml"
+METRICS = "metrics.json"
+METADATA = "metadata.json"
+_NAMES = frozenset({MODEL, EMA, STATE, CONFIG, METRICS, METADATA})
+
+Tree: TypeAlias = Any
+"""Tensors, plain values, and dictionaries, lists and tuples of these."""
+
+
+@dataclass(frozen=True)
+class CheckpointContent:
+    """Everything needed to go on training, or to use the model."""
+
+    model: dict[str, Tensor]
+    """State dict of the network."""
+    ema: dict[str, Tensor] | None
+    """State dict of its average, if there is one."""
+    state: dict[str, Any]
+    """Optimiser, scaler, counters, position: tensors, numbers, strings and containers of these."""
+    config_yaml: str
+    """The resolved configuration."""
+    metrics: dict[str, float]
+    """Figures at this point of the run."""
+    metadata: dict[str, Any]
+    """What using the model needs, such as class names and preprocessing; JSON."""
+
+
+def write_checkpoint(folder: Path, content: CheckpointContent) -> None:
+    """Writes a checkpoint that appears under its name at once and complete.
+
+    Everything is written and flushed to the disk in a hidden folder beside it, which is renamed at
+    the end. A folder that already has the name is replaced.
+
+    Args:
+        folder: Where it shall be; missing parents are made.
+        content: Tensors on the CPU that nothing changes meanwhile; see `snapshot`.
+
+    Raises:
+        TypeError: `state` holds objects that are not plain data, or a tensor cannot be saved.
+        OSError: The storage refuses.
+    """
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        _write_files(unfinished, content)
+        records = {path.name: flushed(path) for path in sorted(unfinished.iterdir())}
+        write_manifest(unfinished, records)
+        _flush_folder(unfinished)
+        remove_checkpoint(folder)
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    _flush_folder(folder.parent)
+
+
+def read_checkpoint(folder: Path) -> CheckpointContent:
+    """Reads a checkpoint onto the CPU, after comparing every file with the manifest.
+
+    Raises:
+        DamagedCheckpoint: A file is missing or not what was written.
+    """
+    records = read_manifest(folder)
+    for name in records.keys() - _NAMES:
+        raise DamagedCheckpoint(f"{folder / MANIFEST}: lists the unknown file {name}")
+
+    def read(name: str) -> bytes:
+        if name not in records:
+            raise DamagedCheckpoint(f"{folder / name}: not in the manifest")
+        return read_verified(folder / name, records[name])
+
+    return CheckpointContent(
+        model=_parse_tensors(folder / MODEL, read(MODEL)),
+        ema=_parse_tensors(folder / EMA, read(EMA)) if EMA in records else None,
+        state=_parse_state(folder / STATE, read(STATE)),
+        config_yaml=read(CONFIG).decode(),
+        metrics=_parse_object(folder / METRICS, read(METRICS)),
+        metadata=_parse_object(folder / METADATA, read(METADATA)),
+    )
+
+
+def newest_valid(folders: Iterable[Path]) -> tuple[CheckpointContent | None, list[str]]:
+    """Returns the first checkpoint that can be used, and a complaint for each one before it.
+
+    Args:
+        folders: Checkpoints, newest first; see `retention.checkpoint_folders`.
+    """
+    complaints: list[str] = []
+    for folder in folders:
+        try:
+            return read_checkpoint(folder), complaints
+        except DamagedCheckpoint as damage:
+            complaints.append(str(damage))
+    return None, complaints
+
+
+def snapshot(content: CheckpointContent) -> CheckpointContent:
+    """Returns a copy on the CPU that shares no memory with anything; waits for the device once."""
+    copied = CheckpointContent(
+        model=_copied(content.model),
+        ema=_copied(content.ema),
+        state=_copied(content.state),
+        config_yaml=content.config_yaml,
+        metrics=_copied(content.metrics),
+        metadata=_copied(content.metadata),
+    )
+    for device in {tensor.device for tensor in content.model.values() if tensor.is_cuda}:
+        torch.cuda.synchronize(device)
+    return copied
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Deletes a checkpoint, if there is one; it loses its name before its first file."""
+    if folder.exists():
+        removed = folder.with_name(f".{folder.name}.removed")
+        shutil.rmtree(removed, ignore_errors=True)
+        folder.rename(removed)
+        shutil.rmtree(removed)
+
+
+def _write_files(folder: Path, content: CheckpointContent) -> None:
+    safetensors.torch.save_file(_separate(content.model), folder / MODEL)
+    if content.ema is not None:
+        safetensors.torch.save_file(_separate(content.ema), folder / EMA)
+    torch.save(content.state, folder / STATE)
+    refused = get_unsafe_globals_in_checkpoint(folder / STATE)
+    if refused:
+        raise TypeError(f"the state to save holds more than plain data: {', '.join(refused)}")
+    metrics = {name: float(value) for name, value in content.metrics.items()}
+    (folder / CONFIG).write_text(content.config_yaml, "utf-8")
+    (folder / METRICS).write_text(json.dumps(metrics, indent=2), "utf-8")
+    (folder / METADATA).write_text(json.dumps(content.metadata, indent=2), "utf-8")
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns tensors without gaps and without shared memory, which safetensors refuses."""
+    separate: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().contiguous()
+        storage = whole.untyped_storage().data_ptr()
+        separate[name] = whole.clone() if storage in storages else whole
+        storages.add(storage)
+    return separate
+
+
+def _flush_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@torch.no_grad()
+def _copied(value: Tree) -> Tree:
+    if isinstance(value, Tensor):
+        # Pinned memory lets the copies of one device run one after the other without waiting.
+        copy = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
+        return copy.copy_(value, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    return value
+
+
+def _parse_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(data)
+    except Exception as error:
+        raise DamagedCheckpoint(f"{path}: not a safetensors file ({error})") from error
+
+
+def _parse_state(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DamagedCheckpoint(f"{path}: holds more than plain data, or is no state") from error
+    if not isinstance(state, dict):
+        raise DamagedCheckpoint(f"{path}: not a dictionary")
+    return state
+
+
+def _parse_object(path: Path, data: bytes) -> dict[str, Any]:
+    value = parse_json(path, data)
+    if not isinstance(value, dict):
+        raise DamagedCheckpoint(f"{path}: not a JSON object")
+    return value

@@ -1,0 +1,65 @@
+"""How long a run is, in samples, steps and epochs."""
+
+from dataclasses import dataclass
+
+from service.config.durations import Duration
+from service.config.errors import ConfigurationError
+from service.config.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class RunLength:
+    """The run as a stretch of the endless stream of samples; step t covers samples [tB, (t+1)B)."""
+
+    samples_per_epoch: int
+    """Training samples of an epoch, over all workers."""
+    batch_size: int
+    """Samples of an optimiser step, B."""
+    duration: Duration
+    """Length of the run."""
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Optimiser steps of an epoch; not whole if B does not divide the samples."""
+        return self.samples_per_epoch / self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.duration.in_steps(self.steps_per_epoch)
+
+    def moments(self, every: Duration) -> frozenset[int]:
+        """Returns the steps at which something due at an interval happens, and the last step.
+
+        Args:
+            every: The interval; the k-th moment is the first step that completes k of them.
+        """
+        steps = self.steps
+        found = {steps}
+        count = 1
+        while (moment := self._moment(every, count)) < steps:
+            found.add(moment)
+            count += 1
+        return frozenset(found)
+
+    def epoch(self, step: int) -> float:
+        """Returns the epochs done after `step` optimiser steps."""
+        return step * self.batch_size / self.samples_per_epoch
+
+    def _moment(self, every: Duration, count: int) -> int:
+        multiple = Duration(every.value * count, every.unit)
+        # An interval below one step still moves by whole steps.
+        return max(count, multiple.in_steps(self.steps_per_epoch, self.steps))
+
+
+def check_micro_batches(config: TrainingConfig, world_size: int) -> None:
+    """Checks that every worker gets samples for each of its micro-batches.
+
+    Raises:
+        ConfigurationError: Some micro-batch would be empty.
+    """
+    if config.batch_size < world_size * config.accumulation:
+        raise ConfigurationError(
+            f"training.batch_size: {config.batch_size} samples do not give each of {world_size} "
+            f"workers {config.accumulation} micro-batches; raise it or lower training.accumulation"
+        )

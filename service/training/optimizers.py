@@ -1,0 +1,134 @@
+"""The optimiser of a run: which parameters decay, how large the peak learning rate is."""
+
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from service.config.errors import ConfigurationError
+from service.config.optimization import AdamWConfig, LAMBConfig, OptimizerChoice, SGDConfig
+
+# The normalisation layers whose parameters need not be vectors.
+_NORMALISATION = (nn.LayerNorm, nn.RMSNorm)
+
+
+def build_optimizer(model: nn.Module, config: OptimizerChoice, batch_size: int) -> Optimizer:
+    """Builds the optimiser over the parameters of `model` that require a gradient.
+
+    The state is laid out like the parameters, so the model must already be on its device and in
+    its memory order. Each group keeps its peak learning rate as `initial_lr`. `load_state_dict`
+    refuses the state of other parameters with a ValueError.
+
+    Args:
+        model: The bare network (not compiled, not wrapped).
+        config: Optimiser and its values.
+        batch_size: Samples of one optimiser step over all workers.
+
+    Raises:
+        ConfigurationError: LAMB without timm.
+    """
+    lr = peak_learning_rate(config, batch_size)
+    groups = parameter_groups(model, config)
+    optimizer = _construct(groups, config, lr)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = lr
+    optimizer.register_load_state_dict_pre_hook(_refuse_other_parameters)
+    optimizer.register_load_state_dict_post_hook(_match_memory_order)
+    return optimizer
+
+
+def peak_learning_rate(config: OptimizerChoice, batch_size: int) -> float:
+    """Returns lr · batch size / reference batch size, or lr where no reference is given.
+
+    The linear rule of arXiv 1706.02677, section 2.1.
+    """
+    if config.reference_batch_size is None:
+        return config.lr
+    return config.lr * batch_size / config.reference_batch_size
+
+
+def parameter_groups(model: nn.Module, config: OptimizerChoice) -> list[dict[str, Any]]:
+    """Returns two groups of named parameters, each sorted by name; a group without any is left out.
+
+    The first decays by `weight_decay`: weights of convolutions and linear layers. The second decays
+    by `norm_weight_decay`: parameters of normalisation layers, biases and other vectors. Parameters
+    that need no gradient are in neither; one that several layers share counts once.
+    """
+    decayed: list[tuple[str, nn.Parameter]] = []
+    rest: list[tuple[str, nn.Parameter]] = []
+    for name, parameter, decays in _classified(model):
+        (decayed if decays else rest).append((name, parameter))
+    groups = [
+        {"params": sorted(decayed, key=itemgetter(0)), "weight_decay": config.weight_decay},
+        {"params": sorted(rest, key=itemgetter(0)), "weight_decay": config.norm_weight_decay},
+    ]
+    # torch refuses an empty group among named ones.
+    return [group for group in groups if group["params"]]
+
+
+def _construct(groups: list[dict[str, Any]], config: OptimizerChoice, lr: float) -> Optimizer:
+    match config:
+        case SGDConfig():
+            nesterov = config.nesterov and config.momentum > 0
+            sgd = SGD(groups, lr=lr, momentum=config.momentum, nesterov=nesterov, fused=True)
+            _start_momentum(sgd)
+            return sgd
+        case AdamWConfig():
+            betas = (config.beta1, config.beta2)
+            return AdamW(groups, lr=lr, betas=betas, eps=config.eps, fused=True)
+        case LAMBConfig():
+            try:
+                from service.training.lamb import LAMB
+            except ImportError as error:
+                raise ConfigurationError(
+                    "optimizer.kind lamb needs timm 1.0.31 or newer: pip install 'service[lamb]'"
+                ) from error
+            return LAMB(groups, lr=lr, betas=(config.beta1, config.beta2), eps=config.eps)
+
+
+def _start_momentum(optimizer: SGD) -> None:
+    """Gives every parameter a momentum of zeros.
+
+    Left to itself the fused kernel allocates the momentum in its first step without filling it, and
+    keeps that garbage if the step is skipped. From zeros the first step gives the gradient itself,
+    as torch's own first step does, since nothing is dampened.
+    """
+    for group in optimizer.param_groups:
+        if group["momentum"] > 0:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
+def _refuse_other_parameters(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Compares the parameters' names, where torch would only count them."""
+    for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+        if own["param_names"] != saved["param_names"]:
+            different = sorted(set(own["param_names"]) ^ set(saved["param_names"]))
+            raise ValueError(f"the optimiser state is of another network: {', '.join(different)}")
+
+
+def _match_memory_order(optimizer: Optimizer) -> None:
+    """Replaces loaded state by copies in the memory order of its parameters.
+
+    The fused kernels for the CPU walk parameter, gradient and state in memory order and compare no
+    strides: a momentum saved in another order would quietly meet the wrong weights. Copies, because
+    torch goes on using the tensors it was given.
+    """
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                like = parameter if value.shape == parameter.shape else value
+                values[name] = torch.empty_like(like, dtype=value.dtype).copy_(value)
+
+
+def _classified(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, bool]]:
+    """Yields the full name of each trained parameter, the parameter, and whether it decays."""
+    seen: set[nn.Parameter] = set()
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(path, recurse=False):
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                yield name, parameter, parameter.ndim > 1 and not isinstance(module, _NORMALISATION)

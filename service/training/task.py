@@ -1,0 +1,67 @@
+"""What is trained: the loop's only view of models, data and losses."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+
+class Batch(Protocol):
+    """Samples on their way to the device."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> Self:
+        """Returns the batch on `device`; the copy need not have ended."""
+        ...
+
+
+B = TypeVar("B", bound=Batch)
+
+
+class Task(Protocol[B]):
+    """A model with its data, loss and evaluation, as one worker sees it."""
+
+    model: nn.Module
+    """The network on the worker's device, as it is saved: neither compiled nor wrapped."""
+
+    samples_per_epoch: int
+    """Training samples of an epoch, over all workers."""
+
+    def train_batches(self, position: int) -> Iterator[B]:
+        """Yields this worker's micro-batches for ever, from the step that starts at `position`.
+
+        Args:
+            position: Samples that the run has seen, over all workers.
+        """
+        ...
+
+    def loss(self, model: nn.Module, batch: B) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Returns the mean loss of a micro-batch, and scalars to log, all on the device.
+
+        Args:
+            model: The network as the loop wrapped it (DDP, compiled).
+            batch: A micro-batch on the device.
+        """
+        ...
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Evaluates on all workers together and returns the same figures on each.
+
+        Args:
+            model: The network or its average, in evaluation mode.
+        """
+        ...
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns what using the model later needs: class names, preprocessing."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what the position does not determine; often nothing."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` returned."""
+        ...

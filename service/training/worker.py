@@ -1,0 +1,53 @@
+"""Where it is trained: the loop's only view of the cluster, the tracker and the storage."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+
+from service.training.checkpoint import CheckpointContent
+
+
+class Worker(Protocol):
+    """One of the processes that train together."""
+
+    rank: int
+    """Number of this worker, from 0."""
+    world_size: int
+    """Workers in all."""
+    device: torch.device
+    """Where the network lives."""
+    cpus: int
+    """Cores this worker may use."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Records metrics of a step; costs microseconds. Only rank 0's are kept."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Shows a line to the person who started the run. Only rank 0's are shown."""
+        ...
+
+    def report(
+        self, step: int, metrics: Mapping[str, float], checkpoint: CheckpointContent | None
+    ) -> None:
+        """Hands a checkpoint over for writing; every worker calls it at the same steps.
+
+        Args:
+            step: Optimiser steps done.
+            metrics: Figures that retention compares.
+            checkpoint: What to write, already off the device; rank 0's alone, others pass None.
+        """
+        ...
+
+    def latest_checkpoint(self) -> CheckpointContent | None:
+        """Returns the newest undamaged checkpoint of the run, or None at its start."""
+        ...
+
+    def stop_requested(self) -> bool:
+        """Tells whether the run was asked to end early; rank 0 alone is asked."""
+        ...
+
+    def finish(self) -> None:
+        """Waits until everything handed over is safe."""
+        ...

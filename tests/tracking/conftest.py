@@ -1,0 +1,145 @@
+"""A real MLflow server, and a real server that only fails."""
+
+import http.server
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from service.tracking.address import reachable
+from service.tracking.client import connect
+from service.tracking.request import DatasetSplit, RunRequest, run_key
+
+# SQLAlchemy's words about MLflow's own tables.
+_THIRD_PARTY = "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here:
+            item.add_marker(pytest.mark.filterwarnings(_THIRD_PARTY))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class MlflowServer:
+    """`mlflow server` on a database file; killed and started again, it knows what it knew."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.uri = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = {
+            **os.environ,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+        command += ["--port", str(self._port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}"]
+        command += ["--artifacts-destination", str(self._folder / "files")]
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        give_up = time.monotonic() + 90
+        while reachable(self.uri) is not None:
+            assert self._process.poll() is None, (self._folder / "server.log").read_text()
+            assert time.monotonic() < give_up, (self._folder / "server.log").read_text()
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    running = MlflowServer(tmp_path_factory.mktemp("server"))
+    running.start()
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def client(server: MlflowServer) -> MlflowClient:
+    return connect(server.uri)
+
+
+@pytest.fixture
+def request_at(tmp_path: Path) -> RunRequest:
+    """A run in the test's own folder; `replace(request_at, uri=...)` gives it a server."""
+    return RunRequest(
+        uri="http://127.0.0.1:1",
+        experiment=f"experiment {tmp_path.name}",
+        key=run_key(tmp_path, "a-run"),
+        name="a-run",
+        config_yaml="model:\n  kind: resnet\n",
+        params={"model": "resnet50", "P_L": 0.5, "epochs": 90},
+        tags={"checkpoint_uri": str(tmp_path)},
+        datasets=(DatasetSplit("drawn-train", "0123abcd", "drawn", "train", 3000),),
+    )
+
+
+@pytest.fixture
+def served(server: MlflowServer, request_at: RunRequest) -> RunRequest:
+    return replace(request_at, uri=server.uri)
+
+
+class Failing(http.server.BaseHTTPRequestHandler):
+    """Answers everything with the status of its server."""
+
+    def do_GET(self) -> None:
+        ok = self.path == "/health" and getattr(self.server, "healthy", False)
+        body = b"broken on purpose"
+        self.send_response(200 if ok else self.server.status)  # type: ignore[attr-defined]  # ours
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815  # the standard library's name
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps the test's output clean."""
+
+
+class FailingServer(http.server.ThreadingHTTPServer):
+    """A server that fails at everything, though it may call itself healthy."""
+
+    daemon_threads = True
+
+    def __init__(self, status: int, healthy: bool) -> None:
+        super().__init__(("127.0.0.1", 0), Failing)
+        self.status = status
+        self.healthy = healthy
+        self.uri = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+@pytest.fixture
+def failing() -> Iterator[FailingServer]:
+    with FailingServer(500, healthy=True) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
