@@ -55,6 +55,7 @@ def train(config: ImageNetConfig, application: Application, *, resume: bool) -> 
     """
     storage = absolute_storage(config.storage.path)
     config = _named(config, storage, resume)
+    announce(f"run {config.name}: checking the data, then joining the cluster")
     facts = application.check(config, storage)
     plan = _plan(config)
     job = _job(config, storage, application, facts, plan.nodes if plan else 1)

@@ -18,6 +18,7 @@ from service.config.imagenet import ImageNetConfig
 from service.config.loading import load, to_yaml
 from service.models.resnet import resolved
 from service.tracking.links import ui_command
+from service.training.loop import best_name
 
 _SWITCHES = {
     "help": "show this and leave",
@@ -115,8 +116,8 @@ def _print_outcome(outcome: Outcome) -> None:
     job = outcome.job
     metric = job.config.checkpoint.metric
     if metric in outcome.metrics:
-        split, _, name = metric.rpartition("/")
-        best = outcome.metrics[f"{split}/best_{name}"]
+        name = metric.rpartition("/")[2]
+        best = outcome.metrics[best_name(metric)]
         print(f"{name} {outcome.metrics[metric]:.2f}, best {best:.2f}")
     if outcome.checkpoint is not None:
         print(f"checkpoint {outcome.checkpoint}")

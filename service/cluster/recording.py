@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from service.cluster.job import Job
 from service.tracking.system_metrics import SystemMetrics
 from service.tracking.tracker import RunTracker
+from service.training.loop import best_name
 
 
 class Recorder:
@@ -53,5 +54,9 @@ class Recorder:
 
 def _tracker(job: Job) -> RunTracker:
     return RunTracker(
-        job.folder, job.request, run_id=job.run_id, ship_every=job.config.tracking.ship_every
+        job.folder,
+        job.request,
+        run_id=job.run_id,
+        ship_every=job.config.tracking.ship_every,
+        headline=best_name(job.config.checkpoint.metric),
     )

@@ -43,7 +43,7 @@ def check_name(name: str) -> None:
     Raises:
         ConfigurationError: It would lead out of the storage folder or hide the run.
     """
-    if Path(name).name != name or name.startswith(".") or not name.isprintable():
+    if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise ConfigurationError(
             f"name: {name!r} is no plain folder name; use letters, digits, - _ ."
         )

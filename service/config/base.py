@@ -3,6 +3,7 @@
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -23,6 +24,16 @@ class Config(BaseModel):
         # `name=2024` on a command line is a name, though YAML reads a number.
         coerce_numbers_to_str=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: object) -> object:
+        # YAML reads `yes` as true, which pydantic would take for the number 1.
+        given = values if isinstance(values, dict) else {}
+        for name, field in cls.model_fields.items():
+            if isinstance(given.get(name), bool) and field.annotation is not bool:
+                raise PydanticCustomError("truth_value", "true or false", {"name": name})
+        return values
 
 
 class Range(Config):

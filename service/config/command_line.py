@@ -56,9 +56,11 @@ def _assignments(tokens: Sequence[str]) -> list[str]:
     found: list[str] = []
     waiting: str | None = None
     for token in tokens:
-        if waiting is not None:
+        if waiting is not None and not token.startswith("--"):
             found.append(f"{waiting}={token}")
             waiting = None
+        elif waiting is not None:
+            break
         elif token.startswith("--") and "=" not in token:
             waiting = token[2:]
         else:

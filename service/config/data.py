@@ -75,9 +75,10 @@ class TrainPicturesConfig(Config):
     @model_validator(mode="after")
     def _crop_is_possible(self) -> Self:
         if not 0 < self.crop_area.low <= self.crop_area.high <= 1:
-            raise ValueError("crop_area must lie in (0, 1]")
+            area = self.crop_area
+            raise ValueError(f"crop_area must lie in (0, 1] (got low {area.low}, high {area.high})")
         if self.crop_ratio.low <= 0:
-            raise ValueError("crop_ratio must be positive")
+            raise ValueError(f"crop_ratio must be positive (got low {self.crop_ratio.low})")
         return self
 
 
@@ -159,10 +160,11 @@ DataConfig = Annotated[
     DrawnDataConfig | FolderDataConfig | ShardsDataConfig,
     Field(
         discriminator="kind",
-        # `data.root=…` alone means a folder; another source keeps the treatment of pictures.
+        # `data.root=…` alone means a folder; another source keeps the treatment of pictures, and
+        # the root if it has one: `data.root=… data.kind=shards` is the same in either order.
         json_schema_extra={
             "implied_kind": {"root": "folder"},
-            "kept": list(PicturesConfig.model_fields),
+            "kept": [*PicturesConfig.model_fields, "root"],
         },
     ),
 ]

@@ -18,7 +18,8 @@ class Duration:
     unit: Literal["ep", "st", "run"]
 
     def __str__(self) -> str:
-        return f"{self.value:g}{self.unit}"
+        # Every digit, because the text is what a run is restored from.
+        return f"{float(self.value)!r}".removesuffix(".0") + self.unit
 
     def in_steps(self, steps_per_epoch: float, steps_per_run: int | None = None) -> int:
         """Returns the length in optimiser steps, rounded up.
@@ -55,6 +56,8 @@ def parse_duration(text: object) -> Duration:
         raise ValueError("write a duration as a number and a unit: 90ep, 5000st or 0.5run")
     unit = match.group(2)
     value = float(match.group(1))
+    if math.isinf(value):
+        raise ValueError("a duration is finite: 90ep, 5000st or 0.5run")
     if unit == "st" and not value.is_integer():
         raise ValueError("a number of steps is whole: 5000st")
     if unit == "run" and value > 1:

@@ -18,9 +18,10 @@ def explain(schema: type[Config], tree: Tree, error: ValidationError) -> str:
 
 
 def _explain_one(schema: type[Config], tree: Tree, details: ErrorDetails) -> str:
-    path, field = _locate(schema, tree, details["loc"])
     kind = details["type"]
-    if kind == "extra_forbidden":
+    inner = (details["ctx"]["name"],) if kind == "truth_value" else ()
+    path, field = _locate(schema, tree, (*details["loc"], *inner))
+    if kind in ("extra_forbidden", "invalid_key"):
         return _unknown(schema, tree, path)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _unknown_kind(path, field, details)
@@ -73,10 +74,14 @@ def _locate(
 def _unknown(schema: type[Config], tree: Tree, path: str) -> str:
     name = path.rsplit(".", 1)[-1]
     descriptions = list(describe(schema()))
-    elsewhere = [d for d in descriptions if d.path == path and d.condition and not _exists(tree, d)]
+    # A section of another kind, such as ShakeDrop's alpha, shows by the fields below it.
+    same = [d for d in descriptions if f"{d.path}.".startswith(f"{path}.")]
+    elsewhere = dict.fromkeys(d.condition for d in same if not _exists(tree, d))
     if elsewhere:
-        return f"{path}: exists only with {' or '.join(d.condition for d in elsewhere)}"
+        return f"{path}: exists only with {' or '.join(elsewhere)}"
     known = [d.path for d in descriptions if _exists(tree, d)]
+    if path in known:
+        return f"unknown option '{path}': in a file, give each section a level of its own"
     known += [name for name in schema.model_fields if name not in known]
     by_path = difflib.get_close_matches(path, known, n=2, cutoff=0.75)
     by_name = [

@@ -1,9 +1,9 @@
 """What the schema says of each field: path, type, range, default, documentation."""
 
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -51,8 +51,19 @@ def arms(field: FieldInfo) -> dict[str, type[Config]]:
 def chosen_arm(field: FieldInfo, value: object) -> type[Config] | None:
     """Returns the class that describes `value`, a mapping or an instance, in this field."""
     classes = arms(field)
+    if len(classes) == 1:
+        return next(iter(classes.values()))
     kind = value.get("kind", "") if isinstance(value, dict) else getattr(value, "kind", "")
-    return classes.get(str(kind)) or (classes.get("") if classes else None)
+    return classes.get(str(kind))
+
+
+def union_options(field: FieldInfo) -> dict[str, Any]:
+    """Returns what the schema declares about changing the field's kind.
+
+    `kept`: names of fields that survive it; `implied_kind`: the kind that a field's name implies.
+    """
+    extra = field.json_schema_extra
+    return cast("dict[str, Any]", extra) if isinstance(extra, dict) else {}
 
 
 def describe(default: Config) -> Iterator[FieldDescription]:
@@ -83,27 +94,31 @@ def _describe_field(
             value = getattr(default, name, part.default)
             yield from _describe_field(replace(place, path=f"{place.path}.{name}"), part, value)
     else:
-        yield from _describe_choice(place, classes, default)
+        kept = union_options(field).get("kept", ())
+        yield from _describe_choice(place, classes, default, kept)
 
 
 def _describe_choice(
-    place: FieldDescription, classes: dict[str, type[Config]], default: object
+    place: FieldDescription,
+    classes: dict[str, type[Config]],
+    default: object,
+    kept: Collection[str],
 ) -> Iterator[FieldDescription]:
     chosen = str(getattr(default, "kind", next(iter(classes))))
     doc = " ".join((classes[chosen].model_fields["kind"].description or "").split())
     kind = replace(place, path=f"{place.path}.kind", default=chosen, doc=doc)
     yield replace(kind, type=" or ".join(classes))
     ordered = {chosen: classes[chosen]} | classes
-    instances = {chosen: default}
-    seen: dict[tuple[str, str], list[str]] = {}
+    # Each field once for every default and every documentation it has, with the kinds that have it.
+    seen: dict[tuple[str, str, str], tuple[FieldInfo, object, list[str]]] = {}
     for arm, cls in ordered.items():
         for name, part in cls.model_fields.items():
             if name != "kind":
-                value = getattr(instances.get(arm), name, part.default)
-                seen.setdefault((name, repr(value)), []).append(arm)
-    for (name, _), kinds in seen.items():
-        part = ordered[kinds[0]].model_fields[name]
-        value = getattr(instances.get(kinds[0]), name, part.default)
+                instance = default if arm == chosen or name in kept else None
+                value = getattr(instance, name, part.default)
+                key = (name, repr(value), repr(part))
+                seen.setdefault(key, (part, value, []))[2].append(arm)
+    for (name, _, _), (part, value, kinds) in seen.items():
         below = replace(place, path=f"{place.path}.{name}")
         if len(kinds) < len(classes):
             below = replace(below, union=place.path, kinds=tuple(kinds))

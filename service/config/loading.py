@@ -1,6 +1,8 @@
 """From YAML files and overrides to one validated configuration."""
 
+import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,20 +17,34 @@ from service.config.merging import Tree, merge
 C = TypeVar("C", bound=Config)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML would silently take the last."""
+class _Loader(yaml.SafeLoader):
+    """Builds plain values; refuses a key that stands twice, where YAML would take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Builds a mapping after checking its keys."""
+        """Builds a mapping and checks its keys."""
+        written = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        mapping = super().construct_mapping(node, deep=deep)
         seen: set[object] = set()
-        for key_node, _ in node.value:
+        for key_node in written:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key}' stands twice", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+        return mapping
+
+
+# A run may be called 2026-01-31 or 007: dates, and whole numbers that one would write back in
+# another way, stay text.
+_NAMES = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int")
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NAMES]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789")
+)
 
 
 def load(schema: type[C], files: Iterable[Path] = (), overrides: Sequence[str] = ()) -> C:
@@ -43,10 +59,9 @@ def load(schema: type[C], files: Iterable[Path] = (), overrides: Sequence[str] =
         ConfigurationError: A file, key or value cannot be used; one line for each problem.
     """
     tree: Tree = schema().model_dump(mode="json")
-    for file in files:
-        tree = merge(schema, tree, read_file(schema, file))
-    for override in overrides:
-        tree = merge(schema, tree, parse_override(override))
+    layers = [layer for file in files for layer in read_layers(file)]
+    for changes in (*layers, *map(parse_override, overrides)):
+        tree = merge(schema, tree, changes)
     return validate(schema, tree)
 
 
@@ -62,11 +77,13 @@ def validate(schema: type[C], tree: Tree) -> C:
         raise ConfigurationError(explain(schema, tree, error)) from None
 
 
-def read_file(schema: type[Config], file: Path, above: tuple[Path, ...] = ()) -> Tree:
-    """Reads a YAML file and what it builds on.
+def read_layers(file: Path, above: tuple[Path, ...] = ()) -> list[Tree]:
+    """Reads a YAML file and what it builds on, lowest first.
+
+    They are laid one by one over the whole configuration, because only there is it known which
+    kind a file's fields belong to when the file itself does not say.
 
     Args:
-        schema: Class of the configuration; says how files are laid over each other.
         file: The file.
         above: Files that led here by `base`.
 
@@ -77,11 +94,11 @@ def read_file(schema: type[Config], file: Path, above: tuple[Path, ...] = ()) ->
         raise ConfigurationError(f"{file}: builds on itself by `base`; remove one of the two")
     tree = _read_mapping(file)
     bases = tree.pop("base", [])
-    merged: Tree = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        below = read_file(schema, file.parent / str(base), (*above, file.resolve()))
-        merged = merge(schema, merged, below)
-    return merge(schema, merged, tree)
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise ConfigurationError(f"{file}: base: {bases!r} names no file; write base: other.yaml")
+    below = (read_layers(file.parent / base, (*above, file.resolve())) for base in bases)
+    return [*chain.from_iterable(below), tree]
 
 
 def parse_override(text: str) -> Tree:
@@ -92,11 +109,11 @@ def parse_override(text: str) -> Tree:
     """
     path, sign, value = text.partition("=")
     if not sign or not all(path.split(".")):
-        raise ConfigurationError(f"'{text}' is not an option; write key.path=value")
+        raise ConfigurationError(f"{text!r} is not an option; write key.path=value")
     try:
-        tree: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigurationError(f"{path}: cannot read '{value}'; put it in quotes") from None
+        tree: Any = yaml.load(value, Loader=_Loader)  # noqa: S506  # a SafeLoader
+    except (yaml.YAMLError, ValueError):
+        raise ConfigurationError(f"{path}: cannot read {value!r}; put it in quotes") from None
     for key in reversed(path.split(".")):
         tree = {key: tree}
     return dict(tree)
@@ -109,11 +126,11 @@ def to_yaml(config: Config) -> str:
 
 def _read_mapping(file: Path) -> Tree:
     try:
-        # The loader is a SafeLoader: it builds plain values only.
-        tree = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+        text = file.read_text(encoding="utf-8")
+        tree = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}; name an existing YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError(f"{file}: not readable YAML: {_one_line(error)}") from None
     if tree is None:
         return {}

@@ -1,11 +1,11 @@
 """Laying one configuration over another."""
 
-from typing import Any, cast
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
 from service.config.base import Config
-from service.config.fields import arms, chosen_arm
+from service.config.fields import arms, chosen_arm, union_options
 
 Tree = dict[str, Any]
 
@@ -38,7 +38,8 @@ def _merge_part(field: FieldInfo, old: Tree, changes: Tree) -> Tree:
         return changes
     kind = changes.get("kind", _implied_kind(field, old, changes))
     if kind is not None and kind != old.get("kind"):
-        kept = _union_options(field).get("kept", ())
+        arm = chosen_arm(field, {"kind": kind})
+        kept = set(union_options(field).get("kept", ())) & set(arm.model_fields if arm else ())
         old = {"kind": kind} | {key: value for key, value in old.items() if key in kept}
     schema = chosen_arm(field, old)
     return merge(schema, old, changes) if schema else old | changes
@@ -46,12 +47,7 @@ def _merge_part(field: FieldInfo, old: Tree, changes: Tree) -> Tree:
 
 def _implied_kind(field: FieldInfo, old: Tree, changes: Tree) -> str | None:
     current = chosen_arm(field, old)
-    for key, kind in _union_options(field).get("implied_kind", {}).items():
+    for key, kind in union_options(field).get("implied_kind", {}).items():
         if key in changes and current is not None and key not in current.model_fields:
             return str(kind)
     return None
-
-
-def _union_options(field: FieldInfo) -> Tree:
-    extra = field.json_schema_extra
-    return cast("Tree", extra) if isinstance(extra, dict) else {}

@@ -84,8 +84,8 @@ class TrackingConfig(Config):
     enabled: bool = True
     """Record the run in MLflow."""
     uri: str = "auto"
-    """Tracking server (http://…, https://…) or sqlite:///absolute/path; auto: MLFLOW_TRACKING_URI,
-    or `mlflow.db` in the storage folder."""
+    """Tracking server (http://…, https://…) or sqlite:////absolute/path; auto:
+    MLFLOW_TRACKING_URI, or `mlflow.db` in the storage folder."""
     experiment: str = "imagenet"
     """Experiment that holds the run."""
     ship_every: PositiveFloat = 5.0

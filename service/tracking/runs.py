@@ -82,7 +82,7 @@ def finish_run(
     from mlflow.entities import RunTag
 
     last = dict(tags)
-    if reason:
+    if reason and reason.strip():
         last["status_reason"] = redact(reason).strip().splitlines()[0]
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in last.items()])
     client.set_terminated(run_id, status=status)

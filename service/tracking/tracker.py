@@ -2,7 +2,6 @@
 
 import logging
 import math
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,6 @@ from service.tracking.delivery import Delivery
 from service.tracking.journal import METRICS_JOURNAL, Journal
 from service.tracking.request import RunRequest
 from service.tracking.shipping import Shipper
-from service.tracking.system_metrics import SystemMetrics
 
 if TYPE_CHECKING:
     from service.tracking.runs import StartedRun, Status
@@ -32,8 +30,6 @@ class RunTracker:
         request: The run; None keeps the journal alone.
         run_id: MLflow's name for the run, if the driver could open it.
         ship_every: Seconds between deliveries.
-        system_metrics_every: Seconds between samples of this node's load; None for none. The other
-            nodes start a `SystemMetrics` each.
         headline: Metric that is recorded first, as NaN at step 0: MLflow's comparison page draws
             the metric that came first.
     """
@@ -45,10 +41,8 @@ class RunTracker:
         *,
         run_id: str | None = None,
         ship_every: float = 5.0,
-        system_metrics_every: float | None = None,
         headline: str | None = None,
     ) -> None:
-        self._step = 0
         self._journal = Journal(folder / METRICS_JOURNAL)
         if headline is not None:
             self._journal.write(0, {headline: math.nan})
@@ -57,12 +51,6 @@ class RunTracker:
             delivery = Delivery(folder, request, run_id)
             self._shipper = Shipper(delivery, ship_every, self._journal.write_event)
             self._shipper.start()
-        self._system: SystemMetrics | None = None
-        if system_metrics_every is not None:
-            self._system = SystemMetrics(
-                folder, socket.gethostname(), system_metrics_every, lambda: self._step
-            )
-            self._system.start()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Records metrics of a step; a step that was recorded before a restart is left out.
@@ -76,7 +64,6 @@ class RunTracker:
             OSError: The journal could not be written.
         """
         self._journal.write(step, metrics)
-        self._step = step
 
     def event(self, kind: str, text: str) -> None:
         """Records something people should read; the driver prints it.
@@ -99,8 +86,6 @@ class RunTracker:
         Returns:
             Records of metrics that still wait in the journals.
         """
-        if self._system is not None:
-            self._system.close()
         waiting = 0 if self._shipper is None else self._shipper.close(deadline)
         self._journal.close()
         return waiting

@@ -32,6 +32,10 @@ METRICS = "metrics.json"
 METADATA = "metadata.json"
 _NAMES = frozenset({MODEL, EMA, STATE, CONFIG, METRICS, METADATA})
 
+UNFINISHED = ".unfinished"
+REMOVED = ".removed"
+"""Ends of the hidden folders that a killed process leaves behind."""
+
 Tree: TypeAlias = Any
 """Tensors, plain values, and dictionaries, lists and tuples of these."""
 
@@ -68,7 +72,7 @@ def write_checkpoint(folder: Path, content: CheckpointContent) -> None:
         TypeError: `state` holds objects that are not plain data, or a tensor cannot be saved.
         OSError: The storage refuses.
     """
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -142,7 +146,7 @@ def snapshot(content: CheckpointContent) -> CheckpointContent:
 def remove_checkpoint(folder: Path) -> None:
     """Deletes a checkpoint, if there is one; it loses its name before its first file."""
     if folder.exists():
-        removed = folder.with_name(f".{folder.name}.removed")
+        removed = folder.with_name(f".{folder.name}{REMOVED}")
         shutil.rmtree(removed, ignore_errors=True)
         folder.rename(removed)
         shutil.rmtree(removed)

@@ -37,6 +37,12 @@ class NonFiniteError(RuntimeError):
     """Too many steps in a row had a loss or gradient that is not finite."""
 
 
+def best_name(metric: str) -> str:
+    """Returns what the best value so far of a metric is called: val/top1 → val/best_top1."""
+    split, _, name = metric.rpartition("/")
+    return f"{split}/best_{name}"
+
+
 def train(task: Task[B], worker: Worker, settings: Settings) -> dict[str, float]:
     """Trains from the latest checkpoint, or from the start, to the end of the run.
 
@@ -76,6 +82,7 @@ class _Run(Generic[B]):
             settings.schedule, self._length.steps, self._length.steps_per_epoch
         )
         self._saved_at = time.monotonic()
+        self._saved_step: int | None = self._state.step or None
         self._interval = _Interval(self._state.step)
 
     def run(self) -> dict[str, float]:
@@ -145,10 +152,17 @@ class _Run(Generic[B]):
     def _check_skipped(self) -> None:
         in_row = int(self._state.guard.skipped_in_row)
         if in_row > self._settings.training.max_skipped_steps:
+            self._worker.finish()
             raise NonFiniteError(
                 f"{in_row} steps in a row up to step {self._state.step} had a loss or gradient "
-                "that is not finite; lower optimizer.lr, set training.clip_norm, or look at the data"
+                "that is not finite; lower optimizer.lr, set training.clip_norm, or look at the "
+                f"data; {self._kept()}"
             )
+
+    def _kept(self) -> str:
+        if self._saved_step is None:
+            return "no checkpoint was written before"
+        return f"the last good checkpoint is the one of step {self._saved_step}"
 
     def _evaluate(self) -> None:
         start = time.monotonic()
@@ -179,11 +193,11 @@ class _Run(Generic[B]):
         choose = max if mode == "max" else min
         values = [figures[metric]] + ([] if self._state.best is None else [self._state.best])
         self._state.best = choose(values)
-        split, _, name = metric.rpartition("/")
-        return {f"{split}/best_{name}": self._state.best, **figures}
+        return {best_name(metric): self._state.best, **figures}
 
     def _save(self, figures: Mapping[str, float]) -> None:
         self._saved_at = time.monotonic()
+        self._saved_step = self._state.step
         metrics = {**figures, "train/epoch": self._length.epoch(self._state.step)}
         content = None
         if self._worker.rank == 0:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from service.training.checkpoint import METRICS
+from service.training.checkpoint import METRICS, REMOVED, UNFINISHED
 
 _NAME = re.compile(r"step_(\d{8,})")
 
@@ -27,10 +27,10 @@ def checkpoint_folders(parent: Path) -> list[Path]:
 def keep_best_and_last(
     folder: Path, metric: str, mode: Literal["max", "min"], keep: int
 ) -> list[Path]:
-    """Returns the checkpoints to delete: all but the last one and the `keep` best.
+    """Returns the folders to delete: all checkpoints but the last one and the `keep` best.
 
     Of equal ones the newer is better. One without the metric, or with one that is not finite, is
-    worse than any other.
+    worse than any other. What a killed writer left behind goes too, so no write may be under way.
 
     Args:
         folder: Where the run's checkpoints are.
@@ -43,7 +43,7 @@ def keep_best_and_last(
     # Sorting is stable: of equal ones the newer stays ahead.
     best_first = sorted(newest_first, key=lambda path: _score(path, metric, sign), reverse=True)
     kept = {*best_first[:keep], *newest_first[:1]}
-    return [path for path in newest_first if path not in kept]
+    return [path for path in newest_first if path not in kept] + _leftovers(folder)
 
 
 def best_checkpoint(folder: Path, metric: str, mode: Literal["max", "min"]) -> Path | None:
@@ -61,6 +61,10 @@ def read_metrics(folder: Path) -> dict[str, float]:
         # A damaged checkpoint ranks like one without figures; reading it will complain.
         return {}
     return metrics if isinstance(metrics, dict) else {}
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.glob(".step_*") if path.suffix in {UNFINISHED, REMOVED}]
 
 
 def _score(folder: Path, metric: str, sign: int) -> float:

@@ -65,7 +65,7 @@ def test_a_training_step_is_the_same(regularizer: RegularizerConfig) -> None:
 def test_convolutions_start_as_torchvisions() -> None:
     # Kaiming's normal distribution, fan out: standard deviation √(2 / (outputs · kernel area)).
     network = build_network(ResNetConfig(depth=18, regularizer=NONE), classes=7)
-    weight = network.get_submodule("layer4.1").get_parameter("conv2.weight")
+    weight = network.get_submodule("layer4.0").get_parameter("conv1.weight")  # 256 → 512
     expected = (2 / (512 * 9)) ** 0.5
     error = expected / (2 * weight.numel()) ** 0.5
     assert float(weight.detach().std()) == pytest.approx(

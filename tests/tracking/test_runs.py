@@ -130,7 +130,7 @@ def test_two_runs_of_one_experiment_stay_apart(client: MlflowClient, served: Run
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_a_run_ends_as_it_ended(client: MlflowClient, served: RunRequest, status: Status) -> None:
     run_id = open_run(client, served).run_id
-    finish_run(client, run_id, status, None, {})
+    finish_run(client, run_id, status, "\n", {})
     run = client.get_run(run_id)
     assert run.info.status == status
     assert "status_reason" not in run.data.tags

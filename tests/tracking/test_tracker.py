@@ -90,7 +90,7 @@ def test_what_is_logged_arrives_while_the_run_goes_on(
     wait_for(lambda: len(stored(client, started.run_id, "train/loss")) == 300)
     odd = {"val/top1": math.nan, "val/top5": math.inf, "val/loss": -math.inf}
     tracker.log(300, {"val/best_top1": 70.5, **odd})
-    assert tracker.close() == 0
+    assert tracker.close(60) == 0
     assert end_run(tmp_path, served, "FINISHED", run_id=started.run_id) is None
 
     names = ["train/loss", "train/lr", "val/best_top1", *odd]
@@ -122,7 +122,7 @@ def test_a_server_that_is_killed_and_returns_misses_nothing(
     for step in range(101, 151):
         tracker.log(step, {"train/loss": 1 / step})
     wait_for(lambda: len(events(tmp_path)) == 2)
-    assert tracker.close() == 0
+    assert tracker.close(60) == 0
 
     history = stored(client, started.run_id, "train/loss")
     assert history == journalled(tmp_path, "train/loss")
@@ -142,7 +142,7 @@ def test_a_restarted_worker_and_a_lost_cursor_store_nothing_twice(
         tracker = RunTracker(tmp_path, served, ship_every=0.05)
         for step in range(first, last + 1):
             tracker.log(step, {"train/loss": first + 1 / step})
-        assert tracker.close() == 0
+        assert tracker.close(60) == 0
     (tmp_path / "delivered.json").unlink()
     assert count_undelivered(tmp_path) == 100
     assert end_run(tmp_path, served, "KILLED", reason="stopped by SIGTERM") is None
@@ -203,7 +203,7 @@ def test_a_server_away_from_start_to_end_costs_nothing_and_gets_everything_later
     tracker.event("data", "1 file skipped")
     wait_for(lambda: len(events(tmp_path)) == 2)
     tracker.log(2, {"train/loss": 1.0})
-    assert tracker.close() == 2
+    assert tracker.close(60) == 2
     with Journal(tmp_path / "system-other.jsonl") as journal:
         journal.write_sample(2, {"system/other/cpu_utilization_percentage": 50.0})
     line = end_run(tmp_path, away, "FINISHED")
@@ -232,7 +232,7 @@ def test_a_server_that_is_back_during_training_gets_one_run(
 ) -> None:
     tracker = RunTracker(tmp_path, served, ship_every=0.05)
     tracker.log(1, {"train/loss": 2.0})
-    assert tracker.close() == 0
+    assert tracker.close(60) == 0
     assert end_run(tmp_path, served, "FINISHED", tags={"best": "epoch 3"}) is None
     experiment = client.get_experiment_by_name(served.experiment)
     assert experiment is not None
@@ -248,7 +248,7 @@ def test_a_run_the_server_lost_is_made_anew_with_its_whole_history(
     for step in range(1, 11):
         tracker.log(step, {"train/loss": 1 / step})
     wait_for(lambda: count_undelivered(tmp_path) == 0)
-    tracker.close()
+    tracker.close(60)
     experiment = client.get_experiment_by_name(served.experiment)
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
@@ -266,7 +266,7 @@ def test_a_server_that_answers_with_errors_neither_stops_nor_blocks(
     for step in range(1, 101):
         tracker.log(step, {"train/loss": 1 / step})
     wait_for(lambda: bool(events(tmp_path)))
-    assert tracker.close() == 100
+    assert tracker.close(60) == 100
     (line,) = events(tmp_path)
     assert "500" in line
     ending = end_run(tmp_path, request, "FINISHED")
@@ -277,7 +277,7 @@ def test_a_server_that_answers_with_errors_neither_stops_nor_blocks(
 def test_without_mlflow_there_is_the_journal(tmp_path: Path) -> None:
     tracker = RunTracker(tmp_path, None)
     tracker.log(1, {"train/loss": 2.0})
-    assert tracker.close() == 0
+    assert tracker.close(60) == 0
     assert [step for _, step, _ in journalled(tmp_path, "train/loss")] == [1]
 
 
@@ -288,7 +288,7 @@ def test_a_run_folder_that_vanished_does_not_raise_in_training(
     tracker = RunTracker(folder, request_at, ship_every=0.02)
     shutil.rmtree(folder)
     tracker.log(1, {"train/loss": 2.0})
-    assert tracker.close() == 0
+    assert tracker.close(60) == 0
 
 
 def test_the_training_process_does_not_import_mlflow_itself(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ import service.tracking.address, service.tracking.links, service.tracking.parame
 from service.tracking.tracker import RunTracker, end_run, start_run
 tracker = RunTracker(Path({str(tmp_path)!r}), None)
 tracker.log(1, {{"train/loss": 1.0}})
-tracker.close()
+tracker.close(60)
 sys.exit("mlflow" in sys.modules or "ray" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -233,6 +233,7 @@ TYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int6
          torch.uint8, torch.bool]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(
     first=st.binary(min_size=16, max_size=16),
     second=st.binary(min_size=16, max_size=16),

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.training.checkpoint import remove_checkpoint
@@ -54,6 +54,7 @@ def test_of_equal_ones_the_newer_stays(tmp_path: Path) -> None:
     assert deleted(tmp_path, "max", 1) == [1, 3]
 
 
+@settings(deadline=None)
 @given(
     figures=st.lists(st.one_of(st.none(), st.floats()), max_size=8),
     keep=st.integers(1, 4),
@@ -80,6 +81,20 @@ def test_what_stays_is_the_last_and_no_worse_than_what_goes(
 
     best = sorted(kept, key=worth, reverse=True)[:keep]
     assert all(worth(good) >= worth(bad) for good in best for bad in gone)
+
+
+def test_what_a_killed_writer_left_behind_goes(tmp_path: Path) -> None:
+    assert keep_best_and_last(tmp_path / "nowhere", "val/top1", "max", 1) == []
+    make(tmp_path, {1: 1.0})
+    for name in (".step_00000002.unfinished", ".step_00000001.removed", ".hidden", ".step_a"):
+        (tmp_path / name).mkdir()
+    for folder in keep_best_and_last(tmp_path, "val/top1", "max", 1):
+        remove_checkpoint(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".hidden",
+        ".step_a",
+        "step_00000001",
+    ]
 
 
 def test_only_checkpoints_are_listed_newest_first(tmp_path: Path) -> None:

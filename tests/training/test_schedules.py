@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -69,6 +69,7 @@ def test_stairs_at_moments_in_any_unit_and_order() -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     steps_per_epoch=st.floats(0.2, 300),
     interval=st.integers(1, 40),
@@ -88,6 +89,12 @@ def test_even_stairs_fall_where_the_same_moments_written_out_do(
         assert stairs[0](t) == stairs[1](t)
 
 
+def test_rounding_does_not_delay_a_stair() -> None:
+    # 0.07 · 100 is 7.000000000000001 in binary.
+    factor = learning_rate_factor(StepConfig(every=Duration(0.07, "run"), factor=0.5), 100, 10)
+    assert [factor(t) for t in (6, 7, 13, 14)] == [1, 0.5, 0.5, 0.25]
+
+
 LENGTHS = st.integers(1, 2000)
 FACTORS = st.floats(0, 1)
 SCHEDULES = st.one_of(
@@ -103,6 +110,7 @@ SCHEDULES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(config=SCHEDULES, total=LENGTHS)
 def test_factors_stay_in_range_and_fall_after_the_warm_up(
     config: ScheduleChoice, total: int

@@ -1,8 +1,8 @@
 """What stands where in a drawn picture, before any pixel: a description drawn from a seed.
 
-Texture, place, size and rotation are independent of the shape. Colour gives a hint, as it does in the
-world: most objects of a class have a hue near the class's own, the others have any colour, so that
-only the outline tells the class for certain.
+Texture, place, size and tilt are independent of the shape. Colour gives a hint, as it does in the
+world: most objects of a class have a hue near the class's own, the others have any colour, so only
+the outline tells the class for certain.
 """
 
 import colorsys

@@ -1,6 +1,7 @@
 """Drawn pictures as a folder tree, as ImageNet has it."""
 
 import hashlib
+import inspect
 import json
 from pathlib import Path
 
@@ -10,26 +11,31 @@ from PIL import Image
 from service.config.data import DrawnDataConfig
 from service.config.errors import ConfigurationError
 from service.data.atomic import whole_folder
+from service.data.drawing import rendering, scene, shapes
 from service.data.drawing.rendering import render
 from service.data.drawing.scene import draw_scene
 from service.data.drawing.shapes import SHAPES
 
-_VERSION = 1  # goes up whenever the same parameters draw other pictures
 _QUALITY = 90  # of the JPEG files
 
 
 def drawn_root(cache: Path, config: DrawnDataConfig) -> Path:
-    """Returns the folder of a drawn set; sets that differ have different folders."""
+    """Returns the folder of a drawn set; sets that differ have different folders.
+
+    The programs that draw count among the parameters, so no set outlives a change of them.
+    """
     parameters = (
-        _VERSION,
+        _QUALITY,
         config.classes,
         config.train_pictures,
         config.evaluation_pictures,
         config.picture_size,
         config.drawing_seed,
     )
-    digest = hashlib.blake2b(json.dumps(parameters).encode(), digest_size=6).hexdigest()
-    return cache / f"drawn-{digest}"
+    digest = hashlib.blake2b(json.dumps(parameters).encode(), digest_size=6)
+    for program in (shapes, scene, rendering):
+        digest.update(inspect.getsource(program).encode())
+    return cache / f"drawn-{digest.hexdigest()}"
 
 
 def draw_pictures(root: Path, config: DrawnDataConfig) -> None:

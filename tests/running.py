@@ -1,0 +1,66 @@
+"""Running a pipeline as a user does: as a process, with real Ray and a real MLflow store."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+from service.tracking.records import MetricRecord, read_records
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SMALL = (
+    "data.train_pictures=256",
+    "data.evaluation_pictures=61",
+    "data.picture_size=32",
+    "data.train.size=16",
+    "data.evaluation.size=16",
+    "data.evaluation.resize=18",
+    "model.width=4",
+    "model.stem=small",
+    "training.batch_size=32",
+    "training.log_every=2",
+    "tracking.system_metrics_every=null",
+)
+"""A run of 8 steps an epoch that takes seconds."""
+
+
+def command(storage: Path, *options: str) -> list[str]:
+    """Returns the command line of a small run."""
+    script = str(ROOT / "pipelines" / "imagenet.py")
+    return [sys.executable, script, f"storage.path={storage}", *SMALL, *options]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Returns the environment of a pipeline; each test starts a cluster of its own."""
+    foreign = ("RAY_", "MLFLOW_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+    return kept | {"PYTHONUNBUFFERED": "1"} | variables
+
+
+def run_pipeline(
+    storage: Path, *options: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs the ImageNet pipeline to its end."""
+    return subprocess.run(
+        command(storage, *options),
+        env=environment(**(variables or {})),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def journal(storage: Path, name: str) -> list[MetricRecord]:
+    """Returns the metrics that a run recorded."""
+    records, _ = read_records(storage / name / "metrics.jsonl", 0)
+    return [record for record in records if isinstance(record, MetricRecord)]
+
+
+def client(storage: Path) -> MlflowClient:
+    """Returns a client of the storage folder's MLflow database."""
+    return MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")

@@ -1,0 +1,79 @@
+"""The loop in several processes: DDP over gloo gives what one process gives."""
+
+import os
+import socket
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from toy import Recorder, ToyTask, local_worker, settings
+
+from service.training.checkpoint import read_checkpoint
+from service.training.loop import train
+from service.training.retention import checkpoint_folder
+
+
+class Silent:
+    """A worker other than rank 0: it writes nothing."""
+
+    def __init__(self, worker, rank: int, world_size: int) -> None:  # noqa: ANN001
+        self._worker = worker
+        self.rank, self.world_size = rank, world_size
+        self.device, self.cpus = worker.device, 1
+        self.log = worker.log
+        self.warn = worker.warn
+        self.latest_checkpoint = worker.latest_checkpoint
+        self.stop_requested = worker.stop_requested
+        self.report = worker.report
+        self.finish = worker.finish
+
+
+def _task(rank: int, world_size: int) -> ToyTask:
+    """Returns a task whose network does not depend on how a batch is divided."""
+    task = ToyTask(settings().training, rank, world_size)
+    task.model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(108, 4))
+    return task
+
+
+def _work(rank: int, world_size: int, port: int, folder: Path, poisoned: frozenset[int]) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    dist.init_process_group("gloo", rank=rank, world_size=world_size)
+    how = settings()
+    task = _task(rank, world_size)
+    task.poisoned = poisoned
+    worker = Silent(local_worker(folder, Recorder(), how), rank, world_size)
+    train(task, worker, how)
+    torch.save(task.model.state_dict(), folder / f"rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+def _train(folder: Path, world_size: int, poisoned: frozenset[int] = frozenset()) -> list[dict]:
+    folder.mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    multiprocessing.spawn(_work, (world_size, port, folder, poisoned), nprocs=world_size)
+    return [torch.load(folder / f"rank{r}.pt", weights_only=True) for r in range(world_size)]
+
+
+def test_workers_hold_the_same_weights_and_those_of_one_process(tmp_path: Path) -> None:
+    # 10 samples on 3 workers: shares of 4, 3 and 3, which must weigh as samples, not as workers.
+    how = settings()
+    alone = _task(0, 1)
+    train(alone, local_worker(tmp_path / "alone", Recorder(), how), how)
+    together = _train(tmp_path / "together", 3)
+    for weights in together[1:]:
+        assert torch.equal(weights["1.weight"], together[0]["1.weight"])
+    torch.testing.assert_close(
+        together[0]["1.weight"], alone.model.state_dict()["1.weight"], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_nan_on_one_rank_skips_the_step_on_all(tmp_path: Path) -> None:
+    weights = _train(tmp_path / "run", 2, frozenset({2}))
+    assert torch.equal(weights[0]["1.weight"], weights[1]["1.weight"])
+    assert weights[0]["1.weight"].isfinite().all()
+    state = read_checkpoint(checkpoint_folder(tmp_path / "run", 8)).state
+    assert state["guard"]["skipped"] == 1
