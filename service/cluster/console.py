@@ -83,11 +83,10 @@ class Console:
 
 def progress_text(step: int, metrics: dict[str, float], length: RunLength) -> str:
     """Returns epoch, step, loss, learning rate, speed, data wait and time left of a moment."""
-    epochs = length.epoch(length.steps)
     speed = metrics.get("time/images_per_second", 0.0)
     left = (length.steps - step) * length.batch_size / speed if speed else 0.0
     parts = [
-        f"epoch {length.epoch(step):.1f}/{epochs:.1f}",
+        f"epoch {length.epoch(step):.1f}/{length.epochs:g}",
         f"step {step}/{length.steps}",
         f"loss {metrics.get('train/loss', float('nan')):.4f}",
         f"lr {metrics.get('train/lr', float('nan')):.3g}",

@@ -55,7 +55,7 @@ def train(config: ImageNetConfig, application: Application, *, resume: bool) -> 
     """
     storage = absolute_storage(config.storage.path)
     config = _named(config, storage, resume)
-    announce(f"run {config.name}: checking the data, then joining the cluster")
+    announce(f"run {config.name}: checking the data")
     facts = application.check(config, storage)
     plan = _plan(config)
     job = _job(config, storage, application, facts, plan.nodes if plan else 1)
@@ -70,7 +70,7 @@ def train(config: ImageNetConfig, application: Application, *, resume: bool) -> 
 def _named(config: ImageNetConfig, storage: Path, resume: bool) -> ImageNetConfig:
     """Resolves what is left to be decided, and checks the name against the runs there are."""
     model = resolved(config.model)
-    name = config.name or runs.new_name(network_name(model))
+    name = config.name or runs.new_name(model.regularizer.kind, network_name(model))
     runs.check_name(name)
     config = config.model_copy(update={"name": name, "model": model})
     if runs.exists(storage / name):
@@ -88,14 +88,22 @@ def _plan(config: ImageNetConfig) -> Plan | None:
     if config.cluster.num_workers == 0:
         check_micro_batches(config.training, 1)
         return None
-    plan = plan_workers(config.cluster, join(config.cluster))
-    check_micro_batches(config.training, plan.num_workers)
+    try:
+        plan = plan_workers(config.cluster, join(config.cluster))
+        check_micro_batches(config.training, plan.num_workers)
+        _check_sync_batch_norm(config, plan)
+    except ConfigurationError:
+        leave()
+        raise
+    return plan
+
+
+def _check_sync_batch_norm(config: ImageNetConfig, plan: Plan) -> None:
     if config.training.sync_batch_norm and not plan.gpus_per_worker:
         raise ConfigurationError(
             "training.sync_batch_norm: torch synchronises batch normalisation on GPUs only, and "
             "the workers have none; set it to false"
         )
-    return plan
 
 
 def _job(

@@ -118,12 +118,12 @@ def _print_outcome(outcome: Outcome) -> None:
     if metric in outcome.metrics:
         name = metric.rpartition("/")[2]
         best = outcome.metrics[best_name(metric)]
-        print(f"{name} {outcome.metrics[metric]:.2f}, best {best:.2f}")
+        print(f"{name} {outcome.metrics[metric]:.2f} at the end, best {best:.2f}")
     if outcome.checkpoint is not None:
-        print(f"checkpoint {outcome.checkpoint}")
+        print(f"best checkpoint: {outcome.checkpoint}")
     if job.request is not None:
-        print(f"MLflow {ui_command(job.request.uri)}")
+        print(f"MLflow: {ui_command(job.request.uri)}")
         if outcome.started is not None:
-            print(f"this run {outcome.started.url}")
+            print(f"this run: {outcome.started.url}")
     if outcome.status != "FINISHED":
         print(f"stopped early; continue with --resume name={job.name}")

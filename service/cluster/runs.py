@@ -32,9 +32,9 @@ _FIXED = (
 )
 
 
-def new_name(model: str) -> str:
-    """Returns a name that says what and when, such as `resnet50-20260131-235959`."""
-    return f"{model}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+def new_name(regularizer: str, model: str) -> str:
+    """Returns a name that says what and when: `shakedrop-resnet50-20260131-235959`."""
+    return f"{regularizer}-{model}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
 def check_name(name: str) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import secrets
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,17 @@ def _prepare_environment(config: ClusterConfig) -> None:
     start = f"{config.start_timeout:g}"
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", start)
     os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", f"{config.collective_timeout:g}")
-    if "RAY_AUTH_MODE" in os.environ:
-        return
-    os.environ["RAY_AUTH_MODE"] = "token"
-    stored = Path.home() / ".ray" / "auth_token"
-    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) and not stored.exists():
+    given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
+    if _starts_cluster(config.address) and not given:
         # A cluster of our own is closed to other users of the machine. Left alone, Ray would write
-        # a token into the home folder, which locks later `ray job submit` calls out.
+        # a token into the home folder, which locks later `ray job submit` calls out of clusters
+        # that have none.
+        os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _starts_cluster(address: str) -> bool:
+    """Tells whether `_connect` will find no cluster; Ray names the running one in this file."""
+    running = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray/ray_current_cluster"
+    joins = "RAY_ADDRESS" in os.environ or running.exists()
+    return address == "local" or (address == "auto" and not joins)

@@ -42,9 +42,15 @@ class RunLength:
             count += 1
         return frozenset(found)
 
+    @property
+    def epochs(self) -> float:
+        """Epochs of the whole run."""
+        in_epochs = self.duration.unit == "ep"
+        return self.duration.value if in_epochs else self.steps / self.steps_per_epoch
+
     def epoch(self, step: int) -> float:
-        """Returns the epochs done after `step` optimiser steps."""
-        return step * self.batch_size / self.samples_per_epoch
+        """Returns the epochs done after `step` optimiser steps, at most those of the run."""
+        return min(step / self.steps_per_epoch, self.epochs)
 
     def _moment(self, every: Duration, count: int) -> int:
         multiple = Duration(every.value * count, every.unit)

@@ -93,11 +93,11 @@ class _Run(Generic[B]):
             return self._metrics
         batches = self._task.train_batches(state.position)
         self._state.model.train()
-        self._interval = _Interval(state.step)
+        self._start_interval()
         while state.step < length.steps:
             set_learning_rate(state.optimizer, self._factor(state.step))
             self._step(batches)
-            stop, due = self._look_around()
+            stop, due = self._look_around(state.step in evaluations)
             if state.step in evaluations:
                 self._evaluate()
                 self._save(self._metrics)
@@ -115,12 +115,12 @@ class _Run(Generic[B]):
             self._task.load_state_dict(self._state.restore(content))
             self._metrics = dict(content.metrics)
 
-    def _look_around(self) -> tuple[bool, bool]:
-        """Logs at the interval's end; returns whether to stop and whether a checkpoint is due."""
+    def _look_around(self, evaluating: bool) -> tuple[bool, bool]:
+        """Logs where it is due; returns whether to stop and whether to write a checkpoint."""
         step, config = self._state.step, self._settings
         every_steps = config.checkpoint.every_steps
         due = every_steps is not None and step % every_steps == 0
-        if step % config.training.log_every and step != self._length.steps:
+        if step % config.training.log_every and not evaluating:
             return False, due
         self._log()
         minutes = config.checkpoint.every_minutes
@@ -140,13 +140,11 @@ class _Run(Generic[B]):
         metrics = {f"train/{name}": value for name, value in self._step.meters.read().items()}
         self._check_skipped()
         metrics["train/lr"] = state.optimizer.param_groups[0]["lr"]
-        metrics["train/epoch"] = self._length.epoch(state.step)
         metrics["train/skipped_steps"] = float(state.guard.skipped)
         metrics |= self._interval.figures(
             state.step, self._settings.training.batch_size, self._step.data_seconds
         )
-        self._step.data_seconds = 0.0
-        self._interval = _Interval(state.step)
+        self._start_interval()
         self._worker.log(state.step, metrics)
 
     def _check_skipped(self) -> None:
@@ -174,6 +172,10 @@ class _Run(Generic[B]):
         self._metrics = self._with_best(figures)
         self._worker.log(self._state.step, self._metrics)
         # Evaluation is no part of the training speed.
+        self._start_interval()
+
+    def _start_interval(self) -> None:
+        self._step.data_seconds = 0.0
         self._interval = _Interval(self._state.step)
 
     def _figures_of(self, model: nn.Module, prefix: str) -> dict[str, float]:

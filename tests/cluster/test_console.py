@@ -39,7 +39,7 @@ def _follow(folder: Path, stream: io.StringIO) -> str:
 def test_a_log_gets_one_line_an_evaluation(tmp_path: Path) -> None:
     lines = _follow(tmp_path, io.StringIO()).splitlines()
     assert lines == [
-        "epoch 1.0/2.0  step 10/20  loss 1.2500  lr 0.1  30 pictures/s  data wait 25%  3 s left"
+        "epoch 1.0/2  step 10/20  loss 1.2500  lr 0.1  30 pictures/s  data wait 25%  3 s left"
         "  |  best top1 61.00  top1 60.50",
         "warning: the server is away",
     ]
@@ -47,7 +47,7 @@ def test_a_log_gets_one_line_an_evaluation(tmp_path: Path) -> None:
 
 def test_a_terminal_also_gets_a_bar(tmp_path: Path) -> None:
     shown = _follow(tmp_path, Terminal())
-    assert "█████░░░░░░░░░░░░░░░ epoch 0.5/2.0  step 5/20" in shown
+    assert "█████░░░░░░░░░░░░░░░ epoch 0.5/2  step 5/20" in shown
 
 
 def test_lines_from_before_a_restart_are_not_shown_again(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.config.durations import Duration, parse_duration
@@ -45,6 +45,7 @@ def test_lengths_in_steps_are_exact(
     assert parse_duration(text).in_steps(steps_per_epoch, steps_per_run) == steps
 
 
+@settings(deadline=None)
 @given(
     amounts=st.tuples(AMOUNT, AMOUNT),
     unit=UNIT,
@@ -61,6 +62,7 @@ def test_a_longer_duration_never_has_fewer_steps(
     assert 0 <= short <= long
 
 
+@settings(deadline=None)
 @given(amount=AMOUNT, steps_per_epoch=STEPS_PER_EPOCH)
 def test_steps_are_the_first_whole_number_that_reaches_the_length(
     amount: float, steps_per_epoch: float
@@ -70,6 +72,7 @@ def test_steps_are_the_first_whole_number_that_reaches_the_length(
     assert exact - 1e-6 <= steps < exact + 1
 
 
+@settings(deadline=None)
 @given(DURATIONS)
 def test_a_duration_reads_back_from_its_text(duration: Duration) -> None:
     assert parse_duration(str(duration)) == duration

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.config.errors import ConfigurationError
@@ -167,6 +167,7 @@ def test_every_mistake_gets_a_line_of_its_own(loaded: Load) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_name_or_a_mistake_told_in_one_line(loaded: Load, text: str) -> None:
     message = ""

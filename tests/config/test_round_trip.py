@@ -8,7 +8,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
@@ -18,6 +18,7 @@ from service.config.imagenet import ImageNetConfig
 from service.config.loading import to_yaml
 
 Load = Callable[..., ImageNetConfig]
+Assignments = st.SearchStrategy[list[tuple[Any, Any]]]
 
 _DURATIONS = st.one_of(
     st.integers(min_value=0, max_value=10**9).map("{}st".format),
@@ -33,6 +34,27 @@ _COMPANY = ("must not exceed", "must lie in", "must be positive")
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("written") / "config.yaml"
+
+
+@pytest.fixture(scope="module")
+def assignments(leaves: list[Any]) -> Assignments:
+    """Some leaves, each with a value that it may hold."""
+    of_leaf = [values(leaf.field.annotation, tuple(leaf.field.metadata)) for leaf in leaves]
+
+    # A function of its own, so that a failure shows its name and not all the strategies.
+    @st.composite
+    def some(draw: st.DrawFn) -> list[tuple[Any, Any]]:
+        chosen = draw(st.lists(st.integers(0, len(leaves) - 1), min_size=1, max_size=4))
+        return [(leaves[index], draw(of_leaf[index])) for index in chosen]
+
+    return some()
+
+
+def required(path: str, choices: tuple[str, ...]) -> list[str]:
+    """Returns overrides for the fields without which a leaf's section is not complete."""
+    if path.startswith("data.") and "data.kind=drawn" not in choices:
+        return ["data.root=/x"]
+    return ["expected={value: 1, source: x}"] if path.startswith("expected.") else []
 
 
 def values(annotation: object, constraints: tuple[object, ...] = ()) -> st.SearchStrategy[Any]:
@@ -81,19 +103,15 @@ def valued(value: object) -> object:
     return value
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much], deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_values_are_taken_written_and_read_back(
-    loaded: Load, leaves: list[Any], file: Path, data: st.DataObject
+    loaded: Load, assignments: Assignments, file: Path, data: st.DataObject
 ) -> None:
     overrides: list[str] = []
-    for leaf in data.draw(st.lists(st.sampled_from(leaves), min_size=1, max_size=4)):
-        # Sections with required fields get them before any other.
-        needed = {"data": ["data.root=/x"], "expected": ["expected={value: 1, source: x}"]}
-        others = [] if "data.kind=drawn" in leaf.choices else needed.get(leaf.path.split(".")[0])
-        value = data.draw(values(leaf.field.annotation, tuple(leaf.field.metadata)))
+    for leaf, value in data.draw(assignments):
         written = json.dumps(value, ensure_ascii=False)
-        overrides += [*(others or []), *leaf.choices, f"{leaf.path}={written}"]
+        overrides += [*required(leaf.path, leaf.choices), *leaf.choices, f"{leaf.path}={written}"]
     try:
         config = loaded(*overrides)
     except ConfigurationError as error:

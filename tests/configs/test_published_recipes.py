@@ -104,3 +104,10 @@ def test_a3_is_that_of_resnet_strikes_back(recipe: Recipe) -> None:
     assert config.data.interpolation == "bicubic"
     assert config.expected is not None
     assert config.expected.value == 78.1
+
+
+def test_shakedrop_on_resnet152_expects_the_published_error(recipe: Recipe) -> None:
+    expected = recipe("resnet152_shakedrop").expected
+    assert expected is not None
+    assert expected.value == pytest.approx(100 - 20.88)
+    assert "second-hand" in expected.source

@@ -15,7 +15,7 @@ from service.config.data import PicturesConfig, RandAugmentConfig
 from service.data.batch import Batch
 from service.data.decoding import DamagedPictureError
 from service.data.folder import FolderPictures, list_folder
-from service.data.loading import evaluation_batches, training_batches
+from service.data.loading import training_batches
 from service.data.order import SampleOrder
 from service.data.pictures import PictureSet
 from service.data.shards import open_shards, write_shards
@@ -278,30 +278,6 @@ def test_a_damaged_picture_is_named_in_one_line(
     assert "\n" not in str(caught.value)
     assert torch.equal(torch.get_rng_state(), state)
     assert children() <= before
-
-
-@pytest.mark.parametrize(("world_size", "processes"), [(1, 0), (3, 0), (1, 2), (20, 0)])
-def test_evaluation_shows_each_picture_exactly_once(
-    drawn: Path, small: PicturesConfig, world_size: int, processes: int
-) -> None:
-    pictures = list_folder(drawn / "val", list_folder(drawn / "train").classes)
-    seen = []
-    for rank in range(world_size):
-        plan = {"rank": rank, "world_size": world_size, "loading_processes": processes}
-        for batch in evaluation_batches(pictures, small, **plan):
-            assert batch.pictures.shape[1:] == (3, 24, 24)
-            assert 1 <= len(batch) <= 4
-            assert batch.labels.tolist() == pictures.labels[batch.indices.numpy()].tolist()
-            seen += batch.indices.tolist()
-    assert seen == list(range(13))
-
-
-def test_evaluation_views_are_the_same_every_time(drawn: Path, small: PicturesConfig) -> None:
-    pictures = list_folder(drawn / "val", list_folder(drawn / "train").classes)
-    plan = {"rank": 0, "world_size": 1}
-    alone = list(evaluation_batches(pictures, small, **plan, loading_processes=0))
-    helped = list(evaluation_batches(pictures, small, **plan, loading_processes=2))
-    assert all(same(first, second) for first, second in zip(alone, helped, strict=True))
 
 
 def test_an_order_of_another_size_is_refused(pictures: PictureSet, small: PicturesConfig) -> None:

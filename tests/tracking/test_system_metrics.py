@@ -5,7 +5,6 @@ from pathlib import Path
 
 from service.tracking.records import MetricRecord, read_records
 from service.tracking.system_metrics import SystemMetrics
-from service.tracking.tracker import RunTracker
 
 
 def samples(folder: Path) -> list[MetricRecord]:
@@ -37,14 +36,16 @@ def test_a_node_is_sampled_many_times_in_a_step(tmp_path: Path) -> None:
     assert load[prefix + "network_receive_megabytes"] >= 0
 
 
-def test_the_trackers_node_is_sampled_with_the_last_logged_step(tmp_path: Path) -> None:
-    tracker = RunTracker(tmp_path, None, system_metrics_every=0.02)
-    tracker.log(40, {"train/loss": 1.0})
-    assert 40 in {record.step for record in wait_for_samples(tmp_path, 3)}
-    tracker.close()
-    count = len(samples(tmp_path))
+def test_samples_carry_the_current_step_and_end_when_closed(tmp_path: Path) -> None:
+    steps = iter(range(100, 10_000))
+    monitor = SystemMetrics(tmp_path, "a", 0.02, lambda: next(steps))
+    monitor.start()
+    wait_for_samples(tmp_path, 3)
+    monitor.close()
+    found = [record.step for record in samples(tmp_path)]
+    assert found == list(range(100, 100 + len(found)))
     time.sleep(0.1)
-    assert len(samples(tmp_path)) == count
+    assert len(samples(tmp_path)) == len(found)
 
 
 def test_a_monitor_that_fails_leaves_the_training_alone(tmp_path: Path) -> None:
