@@ -6,3 +6,7 @@ class ConfigurationError(ValueError):
 
     Pipelines print the message and end with exit status 2.
     """
+
+
+class SecretError(ValueError):
+    """A value that must not be repeated in the message about it."""

@@ -7,6 +7,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from service.config.base import Config
+from service.config.errors import SecretError
 from service.config.fields import FieldDescription, arms, chosen_arm, describe, type_text
 from service.config.merging import Tree
 
@@ -27,7 +28,10 @@ def _explain_one(schema: type[Config], tree: Tree, details: ErrorDetails) -> str
         return _unknown_kind(path, field, details)
     if kind == "value_error":
         message = details["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(details["input"], dict) else f" (got {details['input']!r})"
+        hidden = isinstance(details["input"], dict) or isinstance(
+            details.get("ctx", {}).get("error"), SecretError
+        )
+        given = "" if hidden else f" (got {details['input']!r})"
         return f"{path}: {message}{given}" if path else message
     if field is not None and arms(field):
         return f"{path}: is a section; set its fields, for example {path}.{_first_field(field)}=…"

@@ -1,11 +1,13 @@
 """The training loop, checkpoints, the cluster, tracking and storage."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from service.config.base import Config, NonNegativeInt, PositiveFloat, PositiveInt
 from service.config.durations import Duration, DurationField
+from service.config.errors import SecretError
 from service.config.optimization import AveragingConfig
 
 
@@ -41,6 +43,15 @@ class TrainingConfig(Config):
     """Same bits for the same seed and number of workers; slower on a GPU."""
     seed: NonNegativeInt = 0
     """Seed of everything random in the run."""
+
+    @field_validator("duration")
+    @classmethod
+    def _has_an_end(cls, duration: Duration) -> Duration:
+        if duration.unit == "run" or duration.value == 0:
+            raise ValueError(
+                "the length of the run itself is above 0, in epochs or steps: 90ep, 5000st"
+            )
+        return duration
 
 
 class CheckpointConfig(Config):
@@ -93,6 +104,17 @@ class TrackingConfig(Config):
     system_metrics_every: PositiveFloat | None = 10.0
     """Seconds between samples of each node's CPU, memory, disk, network and GPU load; null for
     none."""
+
+    @field_validator("uri")
+    @classmethod
+    def _holds_no_password(cls, uri: str) -> str:
+        if "@" in urlsplit(uri).netloc:
+            # The configuration is kept in checkpoints and in MLflow, and is printed.
+            raise SecretError(
+                "holds a user name or password; give them by MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment"
+            )
+        return uri
 
 
 class StorageConfig(Config):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from service.config.errors import ConfigurationError
 from service.config.imagenet import ImageNetConfig
+from service.config.loading import load
 
 Load = Callable[..., ImageNetConfig]
 
@@ -177,3 +178,15 @@ def test_any_text_is_a_name_or_a_mistake_told_in_one_line(loaded: Load, text: st
     except ConfigurationError as error:
         message = str(error)
     assert message == "" or (message.startswith("name: ") and len(message.splitlines()) == 1)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match=r"^tracking\.uri: holds a user") as caught:
+        load(ImageNetConfig, overrides=["tracking.uri=https://ann:s3cret@host/path"])
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("duration", ["0.5run", "0ep"])
+def test_the_length_of_the_run_is_no_fraction_of_itself(duration: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^training\.duration: the length of the run"):
+        load(ImageNetConfig, overrides=[f"training.duration={duration}"])

@@ -89,6 +89,14 @@ def test_a_checkpoint_between_evaluations_carries_no_stale_figure(tmp_path: Path
     assert "val/top1" not in read_checkpoint(checkpoint_folder(tmp_path, 6)).metrics
 
 
+def test_checkpoints_by_the_clock_are_written_where_the_loop_logs(tmp_path: Path) -> None:
+    how = settings(log_every=3)
+    by_clock = CheckpointConfig(every_steps=None, every_minutes=1e-9, keep=100)
+    run(tmp_path, replace(how, checkpoint=by_clock), Recorder())
+    names = sorted(folder.name for folder in checkpoint_folders(tmp_path))
+    assert names == [checkpoint_folder(Path(), step).name for step in (3, 4, 6, 8)]
+
+
 def test_evaluations_fall_where_epochs_end_and_the_best_is_first(tmp_path: Path) -> None:
     # 40 samples, 16 a step: epochs end within steps 3 and 5.
     recorder = Recorder()
