@@ -61,8 +61,9 @@ class Console:
                 self._line(f"{record.kind}: {record.text}")
                 continue
             self._latest |= record.metrics
-            # Step 0 holds no evaluation, only the name of the best metric, to be MLflow's first.
-            if record.step and any(name.startswith("val/") for name in record.metrics):
+            if record.step == 0:
+                continue  # only the name of the best metric, to be MLflow's first
+            if any(name.startswith("val/") for name in record.metrics):
                 self._line(epoch_line(record, ChainMap(record.metrics, self._latest), self._length))
             elif self._terminal:
                 self._draw_bar(record)

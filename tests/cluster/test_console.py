@@ -21,6 +21,7 @@ class Terminal(io.StringIO):
 
 def _follow(folder: Path, stream: io.StringIO) -> str:
     with Journal(folder / METRICS_JOURNAL) as journal, Console(folder, LENGTH, stream):
+        journal.write(0, {"val/best_top1": float("nan")})
         journal.write(
             5,
             {
