@@ -26,7 +26,8 @@ class Silent:
         self.latest_checkpoint = worker.latest_checkpoint
         self.stop_requested = worker.stop_requested
         self.report = worker.report
-        self.finish = worker.finish
+        # Retention tidies up what a killed writer left, so only the process that writes may do it.
+        self.finish = worker.finish if rank == 0 else lambda: None
 
 
 def _task(rank: int, world_size: int) -> ToyTask:
