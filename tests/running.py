@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
@@ -30,8 +30,12 @@ SMALL = (
 
 def command(storage: Path, *options: str) -> list[str]:
     """Returns the command line of a small run."""
-    script = str(ROOT / "pipelines" / "imagenet.py")
-    return [sys.executable, script, f"storage.path={storage}", *SMALL, *options]
+    return [*program("imagenet"), f"storage.path={storage}", *SMALL, *options]
+
+
+def program(pipeline: str) -> list[str]:
+    """Returns how a pipeline is started."""
+    return [sys.executable, str(ROOT / "pipelines" / f"{pipeline}.py")]
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -45,12 +49,19 @@ def run_pipeline(
     storage: Path, *options: str, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs the ImageNet pipeline to its end."""
+    return run(command(storage, *options), variables)
+
+
+def run(
+    line: Sequence[str], variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command line to its end."""
     return subprocess.run(
-        command(storage, *options),
+        line,
         env=environment(**(variables or {})),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=270,
         check=False,
     )
 

@@ -10,16 +10,23 @@ from torch import Tensor, nn
 from service.classification.evaluation import Tally
 from service.classification.loss import build_loss
 from service.classification.mixing import Mixing
+from service.classification.ramp import StrengthRamp
+from service.config.cifar import CIFARConfig
 from service.config.errors import ConfigurationError
 from service.config.imagenet import ImageNetConfig
 from service.data.batch import Batch
 from service.data.loading import evaluation_batches, training_batches
 from service.data.normalization import Normalization
 from service.data.order import SampleOrder
+from service.data.preprocessing import preprocessing
 from service.data.splits import Splits, open_splits
-from service.models.resnet import build_network
+from service.models.build import build_network
 from service.models.weights import load_weights
+from service.training.length import RunLength
 from service.training.worker import Worker
+
+Recipe = ImageNetConfig | CIFARConfig
+"""The configurations this task understands."""
 
 
 def datasets_folder(storage: Path) -> Path:
@@ -36,15 +43,17 @@ class ClassificationTask:
         worker: This process among those that train together.
     """
 
-    def __init__(self, config: ImageNetConfig, storage: Path, worker: Worker) -> None:
+    def __init__(self, config: Recipe, storage: Path, worker: Worker) -> None:
         self._config = config
         self._worker = worker
         self._splits = open_splits(config.data, datasets_folder(storage))
         self._classes = config.model.classes or len(self._splits.train.classes)
         torch.manual_seed(config.training.seed)
-        self.model: nn.Module = build_network(config.model, self._classes).to(worker.device)
+        network = build_network(config.model, self._classes).to(worker.device)
         if config.model.weights is not None:
-            load_weights(self.model, config.model.weights)
+            load_weights(network, config.model.weights)
+        self.model: nn.Module = network
+        self._ramp = StrengthRamp(network, config.model.regularizer)
         self.samples_per_epoch = len(self._splits.train)
         self._normalization = Normalization(config.data.mean, config.data.std).to(worker.device)
         self._loss = build_loss(config.loss)
@@ -67,6 +76,10 @@ class ClassificationTask:
             world_size=self._worker.world_size,
             loading_processes=self._loading_processes(),
         )
+
+    def begin_step(self, step: int, length: RunLength) -> None:
+        """Sets the regulariser's strength for the step."""
+        self._ramp.move_to(step, length)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Returns the mean loss of a micro-batch, and its top-1 in percent unless it was mixed."""
@@ -96,17 +109,10 @@ class ClassificationTask:
 
     def metadata(self) -> dict[str, Any]:
         """Returns class names and preprocessing: what using the model later needs."""
-        data = self._config.data
         return {
             "task": "classification",
             "classes": list(self._splits.train.classes),
-            "preprocessing": {
-                "resize": data.evaluation.resize,
-                "size": data.evaluation.size,
-                "interpolation": data.interpolation,
-                "mean": list(data.mean),
-                "std": list(data.std),
-            },
+            "preprocessing": preprocessing(self._config.data),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -135,7 +141,7 @@ class ClassificationTask:
         return spare if self._worker.device.type == "cuda" else min(spare, self._worker.cpus // 4)
 
 
-def check(config: ImageNetConfig, storage: Path) -> Splits:
+def check(config: Recipe, storage: Path) -> Splits:
     """Finds out what would fail on a worker before any worker starts, and returns the data.
 
     Raises:

@@ -2,29 +2,31 @@
 
 from pathlib import Path
 
-from service.classification.task import ClassificationTask, check
+from service.classification.task import ClassificationTask, Recipe, check
 from service.cluster.job import Application, Facts
 from service.config.base import Range
-from service.config.imagenet import ImageNetConfig
 from service.config.regularizer import ShakeDropConfig
-from service.data.pictures import PictureSet, digest
+from service.data.pictures import Pictures, digest
 from service.models.catalogue import network_name
-from service.tracking.parameters import comparison_params
+from service.tracking.parameters import comparison_params, data_name
 from service.tracking.request import DatasetSplit
 
 
-def _check_classification(config: ImageNetConfig, storage: Path) -> Facts:
+def _check_classification(config: Recipe, storage: Path) -> Facts:
     splits = check(config, storage)
     return Facts(
         samples_per_epoch=len(splits.train),
-        datasets=(_split("train", splits.train), _split("val", splits.evaluation)),
+        datasets=(
+            _split(config, "train", splits.train),
+            _split(config, "val", splits.evaluation),
+        ),
         params=comparison_params(config, network_name(config.model), _alpha(config)),
     )
 
 
-def _split(context: str, pictures: PictureSet) -> DatasetSplit:
+def _split(config: Recipe, context: str, pictures: Pictures) -> DatasetSplit:
     return DatasetSplit(
-        name=f"{Path(pictures.source).parent.name}-{context}",
+        name=f"{data_name(config)}-{context}",
         digest=digest(pictures),
         source=str(pictures.source),
         context=context,
@@ -32,7 +34,7 @@ def _split(context: str, pictures: PictureSet) -> DatasetSplit:
     )
 
 
-def _alpha(config: ImageNetConfig) -> Range | None:
+def _alpha(config: Recipe) -> Range | None:
     regularizer = config.model.regularizer
     if not isinstance(regularizer, ShakeDropConfig):
         return None

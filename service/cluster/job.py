@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.config.imagenet import ImageNetConfig
+from service.config.classification import ClassificationConfig
 from service.config.loading import to_yaml
 from service.tracking.request import DatasetSplit, RunRequest
 from service.training.length import RunLength
@@ -30,9 +30,9 @@ class Facts:
 class Application:
     """A kind of training: how a worker builds its task, and what is checked before."""
 
-    build_task: Callable[[ImageNetConfig, Path, Worker], Task[Any]]
+    build_task: Callable[[Any, Path, Worker], Task[Any]]
     """Makes the task on a worker from the configuration and the storage folder."""
-    check: Callable[[ImageNetConfig, Path], Facts]
+    check: Callable[[Any, Path], Facts]
     """Raises ConfigurationError for what would fail on a worker."""
 
 
@@ -40,7 +40,7 @@ class Application:
 class Job:
     """One run, as its driver hands it to its workers. It can be pickled."""
 
-    config: ImageNetConfig
+    config: ClassificationConfig
     """The resolved configuration."""
     storage: Path
     """Folder of all runs, absolute."""

@@ -13,11 +13,12 @@ from service.cluster.console import Console, announce
 from service.cluster.job import Application, Facts, Job, stop_file
 from service.cluster.resources import Plan, plan_workers
 from service.cluster.session import absolute_storage, join, leave, submission_id
+from service.config.classification import ClassificationConfig
 from service.config.errors import ConfigurationError
-from service.config.imagenet import ImageNetConfig
+from service.models.build import resolved
 from service.models.catalogue import network_name
-from service.models.resnet import resolved
 from service.tracking.address import artifact_location, reachable, redact, resolve_uri
+from service.tracking.comparison import EXPECTED_TAG
 from service.tracking.request import RunRequest, run_key
 from service.tracking.runs import StartedRun, Status
 from service.tracking.source import source_tags
@@ -41,7 +42,7 @@ class Outcome:
     """The run in MLflow, if it answered at the start."""
 
 
-def train(config: ImageNetConfig, application: Application, *, resume: bool) -> Outcome:
+def train(config: ClassificationConfig, application: Application, *, resume: bool) -> Outcome:
     """Runs a training job to its end, on Ray or, with `cluster.num_workers=0`, in this process.
 
     Args:
@@ -67,7 +68,7 @@ def train(config: ImageNetConfig, application: Application, *, resume: bool) -> 
     return _run(job, plan, started)
 
 
-def _named(config: ImageNetConfig, storage: Path, resume: bool) -> ImageNetConfig:
+def _named(config: ClassificationConfig, storage: Path, resume: bool) -> ClassificationConfig:
     """Resolves what is left to be decided, and checks the name against the runs there are."""
     model = resolved(config.model)
     name = config.name or runs.new_name(model.regularizer.kind, network_name(model))
@@ -83,7 +84,7 @@ def _named(config: ImageNetConfig, storage: Path, resume: bool) -> ImageNetConfi
     return config
 
 
-def _plan(config: ImageNetConfig) -> Plan | None:
+def _plan(config: ClassificationConfig) -> Plan | None:
     """Joins the cluster and shares it out; None for a run in this process."""
     if config.cluster.num_workers == 0:
         check_micro_batches(config.training, 1)
@@ -98,7 +99,7 @@ def _plan(config: ImageNetConfig) -> Plan | None:
     return plan
 
 
-def _check_sync_batch_norm(config: ImageNetConfig, plan: Plan) -> None:
+def _check_sync_batch_norm(config: ClassificationConfig, plan: Plan) -> None:
     if config.training.sync_batch_norm and not plan.gpus_per_worker:
         raise ConfigurationError(
             "training.sync_batch_norm: torch synchronises batch normalisation on GPUs only, and "
@@ -107,7 +108,7 @@ def _check_sync_batch_norm(config: ImageNetConfig, plan: Plan) -> None:
 
 
 def _job(
-    config: ImageNetConfig, storage: Path, application: Application, facts: Facts, nodes: int
+    config: ClassificationConfig, storage: Path, application: Application, facts: Facts, nodes: int
 ) -> Job:
     training = config.training
     length = RunLength(facts.samples_per_epoch, training.batch_size, training.duration)
@@ -124,10 +125,18 @@ def _request(job: Job, facts: Facts, nodes: int) -> RunRequest:
         name=job.name,
         config_yaml=job.settings.config_yaml,
         params=facts.params,
-        tags=source_tags(sys.argv[0], submission_id()),
+        tags=source_tags(sys.argv[0], submission_id()) | _expected(job.config),
         datasets=facts.datasets,
         artifact_location=artifact_location(uri, job.storage),
     )
+
+
+def _expected(config: ClassificationConfig) -> dict[str, str]:
+    """Returns the published figure as a tag, for comparisons."""
+    expected = config.expected
+    if expected is None or expected.value == "unknown":
+        return {}
+    return {EXPECTED_TAG: str(expected.value)}
 
 
 def _start_tracking(job: Job) -> StartedRun | None:

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from service.cluster.failures import root_cause
 from service.cluster.job import Application
 from service.cluster.launch import Outcome, train
 from service.cluster.session import absolute_storage
+from service.config.classification import ClassificationConfig
 from service.config.command_line import Command, help_text, parse_command
 from service.config.errors import ConfigurationError
-from service.config.imagenet import ImageNetConfig
 from service.config.loading import load, to_yaml
-from service.models.resnet import resolved
+from service.models.build import resolved
 from service.tracking.links import ui_command
 from service.training.loop import best_name
 
@@ -24,6 +24,7 @@ _SWITCHES = {
     "help": "show this and leave",
     "print-config": "show the resolved configuration, itself a valid --config file, and leave",
     "list-models": "show the networks with their sizes and regularisers, and leave",
+    "list-regularizers": "show the regularisers with their strengths and networks, and leave",
     "resume": "go on with the run called `name`, or with the newest; start it if it is not there",
     "local": "train in this process, without Ray; the same as cluster.num_workers=0",
 }
@@ -37,12 +38,14 @@ class Pipeline:
     """What it does, one sentence."""
     example: str
     """A command that works."""
+    schema: type[ClassificationConfig]
+    """Class of its configuration."""
     default: Path
     """Configuration file that holds without `--config`."""
     application: Application
     """What is trained."""
-    list_models: Callable[[], str]
-    """Returns the networks that can be configured, as a table."""
+    tables: Mapping[str, Callable[[], str]]
+    """What `--list-models` and `--list-regularizers` show, by switch."""
 
 
 def run_pipeline(pipeline: Pipeline, arguments: Sequence[str]) -> int:
@@ -55,12 +58,13 @@ def run_pipeline(pipeline: Pipeline, arguments: Sequence[str]) -> int:
     try:
         command = parse_command(arguments, [name for name in _SWITCHES if name != "help"])
         if "help" in command.flags:
-            default = load(ImageNetConfig, [pipeline.default])
+            default = load(pipeline.schema, [pipeline.default])
             print(help_text(pipeline.summary, pipeline.example, _SWITCHES, default))
             return 0
-        if "list-models" in command.flags:
-            print(pipeline.list_models())
-            return 0
+        for switch, table in pipeline.tables.items():
+            if switch in command.flags:
+                print(table())
+                return 0
         config = _configuration(pipeline, command)
         if "print-config" in command.flags:
             shown = config.model_copy(update={"model": resolved(config.model)})
@@ -71,12 +75,12 @@ def run_pipeline(pipeline: Pipeline, arguments: Sequence[str]) -> int:
         return _refuse(error)
 
 
-def _configuration(pipeline: Pipeline, command: Command) -> ImageNetConfig:
+def _configuration(pipeline: Pipeline, command: Command) -> ClassificationConfig:
     files = command.files or (pipeline.default,)
     overrides = list(command.overrides)
     if "local" in command.flags:
         overrides.append("cluster.num_workers=0")
-    config = load(ImageNetConfig, files, overrides)
+    config = load(pipeline.schema, files, overrides)
     if "resume" not in command.flags:
         return config
     storage = absolute_storage(config.storage.path)
@@ -84,10 +88,10 @@ def _configuration(pipeline: Pipeline, command: Command) -> ImageNetConfig:
     if not runs.exists(storage / name):
         return config
     # What the run began with, under what is given now.
-    return load(ImageNetConfig, [storage / name / runs.CONFIG, *command.files], overrides)
+    return load(pipeline.schema, [storage / name / runs.CONFIG, *command.files], overrides)
 
 
-def _train(pipeline: Pipeline, config: ImageNetConfig, *, resume: bool) -> int:
+def _train(pipeline: Pipeline, config: ClassificationConfig, *, resume: bool) -> int:
     try:
         outcome = train(config, pipeline.application, resume=resume)
     except ConfigurationError:

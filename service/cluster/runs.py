@@ -12,24 +12,23 @@ from service.config.loading import to_yaml
 
 CONFIG = "config.yaml"
 
-# What the samples, their order or the shapes of the weights depend on.
+# What the samples and their order depend on, and the weights beside the network itself.
 _FIXED = (
-    "model.kind",
-    "model.depth",
-    "model.order",
-    "model.width",
-    "model.stem",
-    "model.classes",
+    "model.regularizer.kind",
     "data.kind",
     "data.root",
     "data.train_pictures",
     "data.drawing_seed",
+    "data.subset_seed",
     "data.train.repeats",
     "optimizer.kind",
     "training.batch_size",
     "training.seed",
     "training.average.enabled",
 )
+
+# What may change in a network without changing its weights' shapes.
+_FREE = ("regularizer", "weights", "zero_init_last_gamma")
 
 
 def new_name(regularizer: str, model: str) -> str:
@@ -82,7 +81,8 @@ def check_resumable(folder: Path, config: Config) -> None:
     """
     begun = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     now = config.model_dump(mode="json")
-    for path in _FIXED:
+    network = [f"model.{field}" for field in now["model"] if field not in _FREE]
+    for path in (*network, *_FIXED):
         before, after = _value(begun, path), _value(now, path)
         if before != after:
             raise ConfigurationError(

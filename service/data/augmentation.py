@@ -1,4 +1,4 @@
-"""What is done to a decoded picture: random views for training, one fixed view for evaluation.
+"""What is done to one decoded picture: random views for training, one fixed view for evaluation.
 
 All work on uint8 RGB tensors (3, height, width). Randomness comes from torch's global CPU
 generator, because torchvision's policies know no other; `service.data.batch` seeds it.
@@ -6,7 +6,7 @@ generator, because torchvision's policies know no other; `service.data.batch` se
 
 from typing import Any
 
-from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 
 from service.config.data import (
     AutoAugmentConfig,
@@ -14,6 +14,11 @@ from service.config.data import (
     PicturesConfig,
     RandAugmentConfig,
     TrivialAugmentConfig,
+)
+from service.config.small_data import (
+    SmallAutoAugmentConfig,
+    SmallPicturesConfig,
+    SVHNDataConfig,
 )
 
 
@@ -76,3 +81,23 @@ def evaluation_transform(config: PicturesConfig) -> v2.Transform:
             v2.CenterCrop(evaluation.size),
         ]
     )
+
+
+def small_policy(config: SmallPicturesConfig) -> v2.Transform | None:
+    """Returns the policy uint8 (3, 32, 32) → uint8 (3, 32, 32), if there is one.
+
+    Rotations and shears take the nearest pixel, as AutoAugment's own code does on CIFAR.
+    """
+    policy = config.train.augmentation
+    match policy:
+        case NoAugmentation():
+            return None
+        case RandAugmentConfig():
+            return v2.RandAugment(policy.operations, policy.magnitude)
+        case SmallAutoAugmentConfig():
+            own = "svhn" if isinstance(config, SVHNDataConfig) else "cifar10"
+            return v2.AutoAugment(
+                AutoAugmentPolicy(own if policy.policy == "auto" else policy.policy)
+            )
+        case TrivialAugmentConfig():
+            return v2.TrivialAugmentWide()

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, default_collate
 
 from service.data.decoding import DamagedPictureError, decode
 from service.data.pictures import PictureSet
+from service.data.random_crops import RandomCrops
 
 
 @dataclass(frozen=True)
@@ -18,25 +19,31 @@ class Batch:
     """Pictures with their labels."""
 
     pictures: Tensor
-    """uint8 (n, 3, S, S), RGB, channels last in memory."""
+    """uint8 (n, 3, S, S), RGB; from encoded pictures channels last in memory."""
     labels: Tensor
     """int64 (n,)."""
     indices: Tensor
     """int64 (n,): where each picture stands in its set."""
+    crops: RandomCrops | None = None
+    """What is still to be done to the pictures; `to` does it."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "Batch":
-        """Returns the batch on a device; from pinned memory the copy does not wait."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """Returns the batch on a device, its views made there; from pinned memory nothing waits."""
+        moved = self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        if moved.crops is None:
+            return moved
+        return Batch(moved.crops.applied_to(moved.pictures), moved.labels, moved.indices)
 
     def pin_memory(self) -> "Batch":
         """Returns the batch in page-locked memory; the DataLoader calls this."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        return Batch(change(self.pictures), change(self.labels), change(self.indices))
+        crops = None if self.crops is None else self.crops.each(change)
+        return Batch(change(self.pictures), change(self.labels), change(self.indices), crops)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Views(Dataset[Batch | DamagedPictureError]):
         pictures: Where the pictures come from.
         transform: uint8 (3, h, w) → uint8 (3, S, S), random through torch's global generator.
     """
+
+    needs_processes = True
 
     def __init__(self, pictures: PictureSet, transform: Callable[[Tensor], Tensor]) -> None:
         self.pictures = pictures

@@ -12,20 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from service.config.data import PicturesConfig
-from service.data.augmentation import evaluation_transform, training_transform
-from service.data.batch import Batch, Request, Views
+from service.config.small_data import AnyPicturesConfig
+from service.data.batch import Batch, Request
 from service.data.decoding import DamagedPictureError
 from service.data.order import SampleOrder, evaluation_share, worker_positions
-from service.data.pictures import PictureSet
+from service.data.pictures import Pictures
 from service.data.seeds import sample_seeds
+from service.data.views import AnyViews, evaluation_views, training_views
 
 T = TypeVar("T")
 
 
 def training_batches(
-    pictures: PictureSet,
-    config: PicturesConfig,
+    pictures: Pictures,
+    config: AnyPicturesConfig,
     order: SampleOrder,
     *,
     start: int,
@@ -48,7 +48,8 @@ def training_batches(
         accumulation: Micro-batches of a step.
         rank: This worker, below `world_size`.
         world_size: Workers.
-        loading_processes: Processes that decode and augment; 0 does both in this one.
+        loading_processes: Processes that decode and augment; 0 does both in this one, and so it is
+            where the pictures are in memory and no policy is applied to them.
 
     Raises:
         ConfigurationError: The batch is too small for the workers and micro-batches.
@@ -63,13 +64,13 @@ def training_batches(
         rank=rank,
         world_size=world_size,
     )
-    views = Views(pictures, training_transform(config))
+    views = training_views(pictures, config)
     return _load(views, _training_requests(order, positions), config, loading_processes)
 
 
 def evaluation_batches(
-    pictures: PictureSet,
-    config: PicturesConfig,
+    pictures: Pictures,
+    config: AnyPicturesConfig,
     *,
     rank: int,
     world_size: int,
@@ -83,7 +84,7 @@ def evaluation_batches(
         DamagedPictureError: While iterating: a picture cannot be read or decoded; names it.
     """
     share = evaluation_share(len(pictures), rank, world_size)
-    views = Views(pictures, evaluation_transform(config))
+    views = evaluation_views(pictures, config)
     requests = _evaluation_requests(share, config.evaluation.batch_size)
     return _load(views, requests, config, loading_processes)
 
@@ -106,9 +107,11 @@ def _evaluation_requests(share: NDArray[np.int64], batch_size: int) -> Iterator[
 
 
 def _load(
-    views: Views, requests: Iterator[Request], config: PicturesConfig, loading_processes: int
+    views: AnyViews, requests: Iterator[Request], config: AnyPicturesConfig, loading_processes: int
 ) -> Generator[Batch, None, None]:
     """Starts a DataLoader over all requests of a run, so that its processes start only once."""
+    if not views.needs_processes:
+        loading_processes = 0
     loader = DataLoader(
         views,
         batch_size=None,

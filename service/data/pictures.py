@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.data.decoded import DecodedPictures
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 """Endings of the files that count as pictures, in lower case."""
 
@@ -43,18 +45,26 @@ class PictureSet(Protocol):
         """Returns the size of the encoded picture in bytes."""
 
 
+Pictures = PictureSet | DecodedPictures
+"""A split of labelled pictures: encoded, or decoded and in memory. Both have `classes`, `labels`,
+`source` and a length."""
+
+
 def is_picture(name: str) -> bool:
     """Returns whether a file name is that of a picture; hidden files are not."""
     return name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith(".")
 
 
-def digest(pictures: PictureSet) -> str:
+def digest(pictures: Pictures) -> str:
     """Returns 32 hexadecimal digits that tell this set of pictures from others.
 
-    They cover the classes, all labels, all names, and the file sizes of 1024 pictures spread evenly
-    over the set: asking a network file system for the sizes of all files of ImageNet takes minutes.
-    No picture is read, and a set keeps its digest where it is moved.
+    Of pictures in memory they cover everything. Of encoded ones they cover the classes, all labels,
+    all names, and the file sizes of 1024 pictures spread evenly over the set: asking a network file
+    system for the sizes of all files of ImageNet takes minutes. No picture is read. Either keeps
+    its digest where it is moved.
     """
+    if isinstance(pictures, DecodedPictures):
+        return pictures.digest()
     content = hashlib.blake2b(digest_size=16)
     for name in pictures.classes:
         content.update(name.encode(errors="surrogateescape") + b"\0")

@@ -1,8 +1,9 @@
 """Residual networks, built from blocks and a merge rule."""
 
+from service.models.build import build_network, resolved
 from service.models.catalogue import network_name
 from service.models.network import ResidualNetwork
-from service.models.resnet import build_network, resolved
+from service.models.strength import set_strength
 from service.models.weights import LoadReport, load_weights
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "load_weights",
     "network_name",
     "resolved",
+    "set_strength",
 ]

@@ -1,42 +1,34 @@
-"""A residual block: branch + shortcut + the rule that merges them.
+"""A residual block: branches + shortcut + the rule that merges them."""
 
-A new kind of block is a list of convolutions, an order of layers, and a shortcut; all kinds share
-the one class below.
-"""
-
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from service.models.layers import (
-    Layers,
-    add_layers,
-    convolution,
-    convolutions_first,
-    normalisation_first,
-    run_layers,
-)
+from service.models.design import BlockSize, Design
+from service.models.layers import Layers, add_layers, convolution, relu, run_layers
 from service.models.merge import Merge
+from service.models.orders import branch_layers, ends_with_norm, entry_layers
+from service.models.shortcuts import shortcut_layer
 
 
 class ResidualBlock(nn.Module):
-    """activation(merge(branch(entry(x)), shortcut)).
+    """activation(merge(branches(entry(x)), shortcut)).
 
     The shortcut is x itself, or `downsample(entry(x))` where the block changes the map's size or
-    channels. Layers of entry and branch are children of the block under their own names.
+    channels. Layers of the entry and of an only branch are children of the block under their own
+    names, as in torchvision; several branches are children `branch1`, `branch2`, ….
 
     Args:
-        branch: The layers of F.
-        merge: The rule that adds the branch to the shortcut.
-        entry: Layers that branch and projection share; none for most kinds of block.
-        downsample: The projection; None for the identity.
+        branches: The layers of F_1, F_2, ….
+        merge: The rule that adds the branches to the shortcut.
+        entry: Layers that branches and projection share; none for most orders.
+        downsample: What fits the shortcut to the branches; None for the identity.
         activation: What follows the addition.
     """
 
     def __init__(
         self,
-        branch: Layers,
+        branches: Sequence[Layers],
         merge: Merge,
         *,
         entry: Layers,
@@ -45,7 +37,10 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.entry_names = add_layers(self, entry)
-        self.branch_names = add_layers(self, branch)
+        self.branch_names = [
+            add_layers(self, _grouped(branch, number, len(branches)))
+            for number, branch in enumerate(branches, start=1)
+        ]
         self.downsample = downsample
         self.merge = merge
         self.activation = activation
@@ -54,87 +49,80 @@ class ResidualBlock(nn.Module):
         """Returns the block's output, (N, C', H', W'), for x of shape (N, C, H, W)."""
         entered = run_layers(self, self.entry_names, x)
         shortcut = x if self.downsample is None else self.downsample(entered)
-        branch = run_layers(self, self.branch_names, entered)
-        output: Tensor = self.activation(self.merge([branch], shortcut))
+        branches = [run_layers(self, names, entered) for names in self.branch_names]
+        output: Tensor = self.activation(self.merge(branches, shortcut))
         return output
 
     @property
-    def last_norm(self) -> nn.BatchNorm2d | None:
-        """The batch normalisation that ends the branch; None if a convolution does."""
-        last = getattr(self, self.branch_names[-1])
-        return last if isinstance(last, nn.BatchNorm2d) else None
+    def last_norms(self) -> list[nn.BatchNorm2d]:
+        """The batch normalisations that end the branches; none where convolutions do."""
+        last = [getattr(self, names[-1]) for names in self.branch_names]
+        last = [layer[-1] if isinstance(layer, nn.Sequential) else layer for layer in last]
+        return [layer for layer in last if isinstance(layer, nn.BatchNorm2d)]
 
 
-def post_activation_block(
-    convolutions: Sequence[nn.Conv2d], merge: Merge, activation: nn.Module
+def build_block(
+    design: Design,
+    size: BlockSize,
+    merge: Merge,
+    *,
+    last_norm: bool,
+    inner_drop: Callable[[], nn.Module] | None,
 ) -> ResidualBlock:
-    """Returns a block that normalises after each convolution (arXiv 1512.03385).
+    """Returns one block of a design.
 
     Args:
-        convolutions: The branch's convolutions; the projection follows from their sizes.
-        merge: The rule that adds the branch to the shortcut.
-        activation: ReLU, or Identity for EraseReLU (arXiv 1709.07634).
+        design: The network.
+        size: The block's channels and stride.
+        merge: The rule that adds its branches to its shortcut.
+        last_norm: End each branch with batch normalisation even where the order does not.
+        inner_drop: Makes what follows each ReLU inside a branch; None for nothing.
     """
+    order = design.order
+    branches = [
+        branch_layers(order, _convolutions(design, size), last_norm=last_norm)
+        for _ in range(design.branches)
+    ]
+    if inner_drop is not None:
+        branches = [_with_inner_drops(branch, inner_drop) for branch in branches]
     return ResidualBlock(
-        convolutions_first(convolutions),
+        branches,
         merge,
-        entry={},
-        downsample=_projection(convolutions, normalised=True),
-        activation=activation,
+        entry=entry_layers(order, size.inputs),
+        downsample=shortcut_layer(design.shortcut, size, normalised=ends_with_norm(order)),
+        activation=relu() if design.relu_after_addition else nn.Identity(),
     )
 
 
-def pre_activation_block(
-    convolutions: Sequence[nn.Conv2d], merge: Merge, *, last_norm: bool
-) -> ResidualBlock:
-    """Returns a block that normalises and activates before each convolution (arXiv 1603.05027).
+def _convolutions(design: Design, size: BlockSize) -> list[nn.Conv2d]:
+    """Returns the convolutions of a branch.
 
-    The projection reads the normalised and activated input, and is a convolution alone.
-
-    Args:
-        convolutions: The branch's convolutions; the projection follows from their sizes.
-        merge: The rule that adds the branch to the shortcut.
-        last_norm: End the branch with one more batch normalisation.
+    In a bottleneck the 3x3 convolution has the stride, as in torchvision (ResNet v1.5). In arXiv
+    1512.03385 the first 1x1 has it, and never sees three quarters of the block's input.
     """
-    branch = normalisation_first(convolutions)
-    entry = {name: branch.pop(name) for name in ("bn1", "relu1")}
-    if last_norm:
-        channels = convolutions[-1].out_channels
-        branch[f"bn{len(convolutions) + 1}"] = nn.BatchNorm2d(channels)
-    return ResidualBlock(
-        branch,
-        merge,
-        entry=entry,
-        downsample=_projection(convolutions, normalised=False),
-        activation=nn.Identity(),
-    )
-
-
-def basic_convolutions(inputs: int, width: int, stride: int) -> list[nn.Conv2d]:
-    """Returns two 3x3 convolutions (arXiv 1512.03385, figure 5 left); the first has the stride."""
-    return [convolution(inputs, width, 3, stride), convolution(width, width, 3)]
-
-
-def bottleneck_convolutions(inputs: int, width: int, stride: int) -> list[nn.Conv2d]:
-    """Returns 1x1, 3x3 and 1x1 convolutions, the last to 4 times the width.
-
-    The 3x3 convolution has the stride, as in torchvision (ResNet v1.5). In arXiv 1512.03385 the
-    first 1x1 has it, and never sees three quarters of the block's input.
-    """
+    inputs, inner, outputs, stride = size
+    if design.block == "basic":
+        return [convolution(inputs, inner, 3, stride), convolution(inner, outputs, 3)]
     return [
-        convolution(inputs, width, 1),
-        convolution(width, width, 3, stride),
-        convolution(width, 4 * width, 1),
+        convolution(inputs, inner, 1),
+        convolution(inner, inner, 3, stride, design.cardinality),
+        convolution(inner, outputs, 1),
     ]
 
 
-def _projection(convolutions: Sequence[nn.Conv2d], *, normalised: bool) -> nn.Module | None:
-    """Returns the 1x1 convolution that fits the shortcut to the branch, or None if x fits."""
-    inputs, outputs = convolutions[0].in_channels, convolutions[-1].out_channels
-    stride = math.prod(layer.stride[0] for layer in convolutions)
-    if inputs == outputs and stride == 1:
-        return None
-    layers: list[nn.Module] = [convolution(inputs, outputs, 1, stride)]
-    if normalised:
-        layers.append(nn.BatchNorm2d(outputs))
-    return nn.Sequential(*layers)
+def _with_inner_drops(branch: Layers, inner_drop: Callable[[], nn.Module]) -> Layers:
+    layers: Layers = {}
+    for name, layer in branch.items():
+        layers[name] = layer
+        if isinstance(layer, nn.ReLU):
+            layers[name.replace("relu", "drop_block")] = inner_drop()
+    return layers
+
+
+def _grouped(branch: Layers, number: int, branches: int) -> Layers:
+    """Returns the branch as it is if it is the only one, or else as one layer."""
+    if branches == 1:
+        return branch
+    group = nn.Sequential()
+    add_layers(group, branch)
+    return {f"branch{number}": group}

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 Layers = dict[str, nn.Module]
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
     """Returns a convolution without bias that keeps the map's size, but for its stride.
 
     Args:
@@ -19,8 +21,10 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.C
         outputs: Channels it writes.
         kernel: Side of the kernel, odd, in pixels.
         stride: Step between positions, in pixels.
+        groups: Groups that channels fall into; each output sees its own group of inputs alone.
     """
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    padding = kernel // 2
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
 
 
 def relu() -> nn.ReLU:

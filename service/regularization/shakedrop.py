@@ -40,11 +40,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from service.regularization.checks import checked_choice, checked_probability
+from service.regularization.draws import uniform
+
 Level = Literal["batch", "image", "channel", "pixel"]
 Gate = Literal["batch", "sample"]
-
-# Leading dimensions along which draws differ; those of `pixel` differ along all.
-_LEADING = {"batch": 0, "image": 1, "sample": 1, "channel": 2}
 
 
 class ShakeDrop(nn.Module):
@@ -60,7 +60,7 @@ class ShakeDrop(nn.Module):
 
     Args:
         p: Probability that the gate is open, in [0, 1]; 1 is the identity.
-        alpha: Range of α, (low, high); (0, 0) for both ranges is RandomDrop.
+        alpha: Range of α, (low, high); (0, 0) for both ranges is `RandomDrop`.
         beta: Range of β, (low, high).
         level: Shape of α and β for a branch (N, C, ...): one draw for the batch, for each image
             (N), for each channel of each image (N, C), or for each value.
@@ -83,12 +83,10 @@ class ShakeDrop(nn.Module):
         gate: Gate = "batch",
     ) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"p is a probability, in [0, 1] (got {p})")
-        self.level = _choice("level", level, get_args(Level))
-        self.gate = _choice("gate", gate, get_args(Gate))
+        self.level = checked_choice("level", level, get_args(Level))
+        self.gate = checked_choice("gate", gate, get_args(Gate))
         # Not persistent: torchvision's state dicts must keep loading strictly.
-        self.register_buffer("p", torch.tensor(float(p)), persistent=False)
+        self.register_buffer("p", torch.tensor(checked_probability("p", p)), persistent=False)
         self.register_buffer("alpha", _interval("alpha", alpha), persistent=False)
         self.register_buffer("beta", _interval("beta", beta), persistent=False)
 
@@ -103,7 +101,7 @@ class ShakeDrop(nn.Module):
         """
         if not self.training:
             return branch * (self.p + (1 - self.p) * self.alpha.mean())
-        gate = torch.rand(_shape(branch, self.gate), device=branch.device) < self.p
+        gate = uniform(branch, self.gate) < self.p
         alpha, beta = _gated(gate, self.alpha), _gated(gate, self.beta)
         coefficient = _draw(branch, alpha, self.level)
         shaken: Tensor = _ScaleBothPasses.apply(branch, coefficient, beta, self.level)
@@ -143,23 +141,9 @@ def _gated(gate: Tensor, interval: Tensor) -> Tensor:
 
 
 def _draw(values: Tensor, interval: Tensor, level: str) -> Tensor:
-    """Returns uniform draws from `interval` = (low, high), to multiply `values` with.
-
-    Drawn in fp32 and then rounded: a uniform draw made in half precision has a visible bias.
-    """
-    if level == "pixel":
-        # rand_like keeps the memory order, so that channels_last stays one linear pass.
-        uniform = torch.rand_like(values, dtype=torch.float32)
-    else:
-        uniform = torch.rand(_shape(values, level), device=values.device)
+    """Returns uniform draws from `interval` = (low, high), to multiply `values` with."""
     low, high = interval[0], interval[1]
-    return (uniform * (high - low) + low).to(values.dtype)
-
-
-def _shape(values: Tensor, differing: str) -> tuple[int, ...]:
-    """Returns the shape of draws that differ along the leading dimensions of `values` only."""
-    leading = _LEADING[differing]
-    return (*values.shape[:leading], *(1 for _ in values.shape[leading:]))
+    return (uniform(values, level) * (high - low) + low).to(values.dtype)
 
 
 def _interval(name: str, ends: tuple[float, float]) -> Tensor:
@@ -167,9 +151,3 @@ def _interval(name: str, ends: tuple[float, float]) -> Tensor:
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ValueError(f"{name} is a finite range (low, high) with low <= high (got {ends})")
     return torch.tensor([float(low), float(high)])
-
-
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise ValueError(f"{name} is one of {', '.join(choices)} (got {value!r})")
-    return value

@@ -96,6 +96,7 @@ class _Run(Generic[B]):
         self._start_interval()
         while state.step < length.steps:
             set_learning_rate(state.optimizer, self._factor(state.step))
+            self._task.begin_step(state.step, length)
             self._step(batches)
             stop, due = self._look_around(state.step in evaluations)
             if state.step in evaluations:

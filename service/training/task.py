@@ -6,6 +6,8 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from service.training.length import RunLength
+
 
 class Batch(Protocol):
     """Samples on their way to the device."""
@@ -34,6 +36,15 @@ class Task(Protocol[B]):
 
         Args:
             position: Samples that the run has seen, over all workers.
+        """
+        ...
+
+    def begin_step(self, step: int, length: RunLength) -> None:
+        """Sets what changes with time, such as a regulariser's strength, without waiting.
+
+        Args:
+            step: Optimiser steps done.
+            length: Length of the run.
         """
         ...
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from service.config.imagenet import ImageNetConfig
+from service.config.model import ResNetConfig
 from service.training.optimizers import peak_learning_rate
 
 Recipe = Callable[[str], ImageNetConfig]
@@ -29,6 +30,7 @@ def test_ninety_epochs_are_those_of_nvidia(recipe: Recipe) -> None:
 @pytest.mark.parametrize(("depth", "top1"), [(50, 76.13), (101, 77.374), (152, 78.312)])
 def test_v1_is_that_of_torchvision(recipe: Recipe, depth: int, top1: float) -> None:
     config = recipe(f"resnet{depth}_v1")
+    assert isinstance(config.model, ResNetConfig)
     assert (config.model.depth, config.model.order) == (depth, "post_activation")
     assert peak_learning_rate(config.optimizer, config.training.batch_size) == 0.1
     assert config.training.batch_size == 256

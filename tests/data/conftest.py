@@ -14,6 +14,7 @@ from service.config.data import (
     PicturesConfig,
     TrainPicturesConfig,
 )
+from service.data.decoded import DecodedPictures
 from service.data.drawing.tree import draw_pictures
 
 Encoder = Callable[..., bytes]
@@ -53,3 +54,10 @@ def small() -> PicturesConfig:
         train=TrainPicturesConfig(size=24),
         evaluation=EvaluationPicturesConfig(resize=28, size=24, batch_size=4),
     )
+
+
+@pytest.fixture(scope="session")
+def decoded() -> DecodedPictures:
+    """41 pictures of random pixels, of 3 classes. Not to be changed."""
+    pixels = np.random.default_rng(0).integers(0, 256, (41, 3, 32, 32), np.uint8)
+    return DecodedPictures(pixels, np.arange(41) % 3, ("cat", "dog", "fish"), "set/train")

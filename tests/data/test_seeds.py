@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.data.seeds import sample_seeds
+from service.data.seeds import sample_seeds, uniform_integers
 
 
 def test_the_mix_is_splitmix64() -> None:
@@ -36,3 +36,30 @@ def test_a_seed_depends_on_its_own_view_alone() -> None:
     both = sample_seeds(7, epochs, indices, occurrences)
     second = sample_seeds(7, epochs[1:], indices[1:], occurrences[1:])
     assert both[1] == second[0]
+
+
+def test_integers_are_a_splitmix64_stream() -> None:
+    """First outputs from state 0 (reference code, Vigna 2015), by their upper 32 bits."""
+    (first,), (second,), (third,) = uniform_integers(np.zeros(1, np.uint64), (2**32,) * 3)
+    assert (first, second, third) == (0xE220A839, 0x6E789E6A, 0x06C45D18)
+
+
+def test_integers_are_uniform_below_their_bounds() -> None:
+    """5 standard errors for each value."""
+    count = 50_000
+    zeros = np.zeros(count, np.int64)
+    bounds = (1, 2, 9, 32)
+    draws = uniform_integers(sample_seeds(0, zeros, np.arange(count), zeros), bounds)
+    assert draws.shape == (4, count)
+    for row, bound in zip(draws, bounds, strict=True):
+        counts = np.bincount(row)
+        assert len(counts) == bound
+        error = np.sqrt(count / bound * (1 - 1 / bound))
+        assert np.abs(counts - count / bound).max() <= 5 * error
+
+
+def test_an_integer_depends_on_its_own_seed_and_place_alone() -> None:
+    seeds = np.array([3, 2**64 - 1], np.uint64)
+    assert uniform_integers(seeds[1:], (9, 9))[:, 0].tolist() == (
+        uniform_integers(seeds, (9, 9, 5))[:2, 1].tolist()
+    )

@@ -121,7 +121,7 @@ class TestWiring:
         shortcut = x if b.downsample is None else b.downsample(active)
         branch = b.conv2(F.relu(b.bn2(b.conv1(active))))
         if regularizer == SHAKEDROP:
-            branch = b.bn3(branch) * b.merge.shakedrop.p  # E[α] is 0
+            branch = b.bn3(branch) * b.merge.unit.p  # E[α] is 0
         torch.testing.assert_close(b(x), shortcut + branch)
 
     def test_pre_activation_ends_with_normalisation_and_relu(self, small: Small) -> None:
@@ -152,7 +152,7 @@ class TestWiring:
             )
             added = 2 * ends if order == "pre_activation" else 0  # γ and bias
             assert parameters(shaken) - parameters(plain) == added
-            assert all(block.last_norm is not None for block in shaken.blocks)
+            assert all(len(block.last_norms) == 1 for block in shaken.blocks)
 
     def test_a_layer_that_is_replaced_is_replaced_in_what_runs(self, small: Small) -> None:
         network = build_network(small(), classes=2).eval()
@@ -235,8 +235,8 @@ class TestZeroInit:
         network = build_network(small(order=order, zero_init_last_gamma=True), classes=2)
         F.cross_entropy(network(torch.randn(4, 3, 16, 16)), torch.tensor([0, 1, 0, 1])).backward()
         for block in network.blocks:
-            assert block.last_norm is not None
-            assert float(block.last_norm.bias.grad.abs().max()) > 0
+            (last,) = block.last_norms
+            assert float(last.bias.grad.abs().max()) > 0
             assert float(block.conv1.weight.grad.abs().max()) == 0
 
     def test_a_branch_without_a_last_gamma_is_an_error(self, small: Small) -> None:

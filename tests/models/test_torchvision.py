@@ -1,9 +1,10 @@
-"""Post-activation ResNets are torchvision's: same keys, same outputs."""
+"""Post-activation networks are torchvision's: same keys, same outputs."""
 
 import pytest
 import torch
 import torchvision
 from torch import nn
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from service.config.model import ResNetConfig
 from service.config.regularizer import PlainSumConfig, RegularizerConfig, ShakeDropConfig
@@ -14,9 +15,34 @@ NONE = PlainSumConfig()
 OPEN = ShakeDropConfig(p_l=1.0)
 
 
+GROUPED = [
+    ("resnext50_32x4d", {"depth": 50, "cardinality": 32, "group_width": 4}),
+    ("resnext101_32x4d", {"depth": 101, "cardinality": 32, "group_width": 4}),
+    ("resnext152_32x4d", {"depth": 152, "cardinality": 32, "group_width": 4}),
+    ("resnext101_32x8d", {"depth": 101, "cardinality": 32, "group_width": 8}),
+    ("resnext101_64x4d", {"depth": 101, "cardinality": 64, "group_width": 4}),
+    ("wide_resnet50_2", {"depth": 50, "group_width": 128}),
+    ("wide_resnet101_2", {"depth": 101, "group_width": 128}),
+]
+# Sizes that torchvision can build and has no name for.
+UNNAMED = {"resnext101_32x4d": [3, 4, 23, 3], "resnext152_32x4d": [3, 8, 36, 3]}
+
+
 def torchvision_network(depth: int) -> nn.Module:
     """A network of torchvision whose normalisation is not at its trivial start."""
-    network: nn.Module = getattr(torchvision.models, f"resnet{depth}")(num_classes=7)
+    return shaken_up(getattr(torchvision.models, f"resnet{depth}")(num_classes=7))
+
+
+def grouped_network(name: str) -> nn.Module:
+    """A ResNeXt or Wide ResNet of torchvision."""
+    if name in UNNAMED:
+        blocks = UNNAMED[name]
+        return shaken_up(ResNet(Bottleneck, blocks, num_classes=7, groups=32, width_per_group=4))
+    return shaken_up(getattr(torchvision.models, name)(num_classes=7))
+
+
+def shaken_up(network: nn.Module) -> nn.Module:
+    """The network with normalisation that is not at its trivial start."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.2, 0.6)
@@ -42,6 +68,26 @@ def test_state_dict_loads_strictly_and_gives_the_same_outputs(
     with torch.no_grad():
         expected = theirs(pictures)
         torch.testing.assert_close(ours(pictures), expected, rtol=1e-5, atol=1e-5)
+    assert expected.std() > 0.01
+
+
+@pytest.mark.parametrize(("name", "fields"), GROUPED)
+def test_resnext_and_wide_resnet_are_torchvisions(name: str, fields: dict[str, int]) -> None:
+    theirs = grouped_network(name).eval()
+    pictures = torch.randn(2, 3, 64, 64)
+    with torch.device("meta"):
+        ours, erased = (
+            build_network(ResNetConfig(order=order, regularizer=NONE, **fields), classes=7)
+            for order in ("post_activation", "erase_relu")
+        )
+    for network in (ours, erased):
+        network.load_state_dict(theirs.state_dict(), strict=True, assign=True)
+        network.eval()
+    with torch.no_grad():
+        expected = theirs(pictures)
+        torch.testing.assert_close(ours(pictures), expected, rtol=1e-5, atol=1e-5)
+        # EraseReLU has the same weights, and is another network.
+        assert not torch.allclose(erased(pictures), expected, rtol=1e-2)
     assert expected.std() > 0.01
 
 

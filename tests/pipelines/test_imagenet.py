@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import running
 from running import ROOT, SMALL, client, command, environment, journal, run_pipeline
 
 from service.cluster import pipeline as pipelines
@@ -44,7 +45,7 @@ def picture_folder(root: Path, train: str, val: str) -> Path:
 
 
 def test_the_default_learns_evaluates_and_is_recorded(tmp_path: Path) -> None:
-    done = run_pipeline_as_documented(tmp_path)
+    done = running.run([*running.program("imagenet"), f"storage.path={tmp_path}"])
     assert done.returncode == 0, done.stderr
     (run,) = client(tmp_path).search_runs(["1"])
     # Ten classes: chance is 10 %. The default reaches about 60 %.
@@ -58,19 +59,6 @@ def test_the_default_learns_evaluates_and_is_recorded(tmp_path: Path) -> None:
     assert any(f"sqlite:///{tmp_path}/mlflow.db" in line for line in lines)
     assert any(line.startswith("this run: ") and run.info.run_id in line for line in lines)
     check_record(run, tmp_path)
-
-
-def run_pipeline_as_documented(storage: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the default, with nothing changed but where it is kept."""
-    script = str(ROOT / "pipelines" / "imagenet.py")
-    return subprocess.run(
-        [sys.executable, script, f"storage.path={storage}"],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=270,
-        check=False,
-    )
 
 
 def check_record(run, storage: Path) -> None:  # noqa: ANN001  # mlflow's Run

@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
-
-from service.regularization import ShakeDrop
+from torch import Tensor, nn
 
 Coefficients = Callable[..., tuple[Tensor, Tensor]]
 
@@ -21,7 +19,7 @@ def coefficients() -> Coefficients:
     """The forward and backward coefficients of one training pass over a branch of ones."""
 
     def draw(
-        unit: ShakeDrop, *shape: int, dtype: torch.dtype = torch.float32
+        unit: nn.Module, *shape: int, dtype: torch.dtype = torch.float32
     ) -> tuple[Tensor, Tensor]:
         branch = torch.ones(*shape, dtype=dtype, requires_grad=True)
         output = unit(branch)

@@ -54,6 +54,14 @@ def test_a_run_resumed_at_any_step_ends_with_the_same_bits(tmp_path: Path, at: i
         assert metrics["train/loss"] == resumed[step]["train/loss"]
 
 
+def test_the_task_is_told_the_step_before_each(tmp_path: Path) -> None:
+    how = settings()
+    first = run(tmp_path, how, Recorder(stop_at=5))
+    second = run(tmp_path, how, Recorder())
+    assert first.begun == [0, 1, 2, 3, 4]
+    assert second.begun == [5, 6, 7]
+
+
 def test_a_killed_run_repeats_from_the_checkpoint_before_a_damaged_one(tmp_path: Path) -> None:
     how = settings()
     run(tmp_path / "whole", how, Recorder())

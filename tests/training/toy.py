@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from service.config.durations import Duration
 from service.config.optimization import AveragingConfig, CosineConfig, SGDConfig
 from service.config.training import CheckpointConfig, TrainingConfig
+from service.training.length import RunLength
 from service.training.local import LocalWorker
 from service.training.loop import Settings
 
@@ -39,6 +40,7 @@ class ToyTask:
         self.labels = torch.randint(4, (SAMPLES,), generator=generator)
         self.samples_per_epoch = SAMPLES
         self.poisoned: frozenset[int] = frozenset()
+        self.begun: list[int] = []
         self._config, self._rank, self._world_size = config, rank, world_size
         torch.manual_seed(0)
         self.model: nn.Module = nn.Sequential(
@@ -60,6 +62,9 @@ class ToyTask:
                     inputs[0] = torch.nan
                 yield ToyBatch(inputs, self.labels[part % SAMPLES])
             position += size
+
+    def begin_step(self, step: int, length: RunLength) -> None:
+        self.begun.append(step)
 
     def loss(self, model: nn.Module, batch: ToyBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
         logits = model(batch.inputs)

@@ -1,0 +1,127 @@
+"""Runs of an experiment as methods: mean and deviation over seeds, beside what is published."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.config.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+EXPECTED_TAG = "expected"
+"""Tag of a run: the published figure of its recipe, in percent."""
+
+# What may differ between runs of one method.
+_REPEATED = frozenset({"seed"})
+# Always shown, even where all methods share them.
+_ALWAYS = ("model", "regularizer")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a comparison reads of a run."""
+
+    params: Mapping[str, str]
+    """What the run was configured with."""
+    value: float
+    """Its last value of the metric, in percent."""
+    expected: float | None
+    """The published value, if its recipe has one."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """Runs that differ in nothing but the seed."""
+
+    params: Mapping[str, str]
+    """What they share."""
+    errors: tuple[float, ...]
+    """Final error of each run, percent."""
+    published: float | None
+    """Published error, percent."""
+
+    @property
+    def mean(self) -> float:
+        """Mean error, percent."""
+        return statistics.fmean(self.errors)
+
+    @property
+    def deviation(self) -> float | None:
+        """Sample standard deviation of the error; None for a single run."""
+        return statistics.stdev(self.errors) if len(self.errors) > 1 else None
+
+    @property
+    def difference(self) -> float | None:
+        """Mean minus published error, points."""
+        return None if self.published is None else self.mean - self.published
+
+
+def finished_runs(client: "MlflowClient", experiment: str, metric: str) -> list[FinishedRun]:
+    """Reads the finished runs of an experiment.
+
+    Args:
+        client: Connection to the server.
+        experiment: Name of the experiment.
+        metric: Metric in percent, larger is better, such as val/top1.
+
+    Raises:
+        ConfigurationError: There is no such experiment, or no finished run with the metric.
+    """
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        names = ", ".join(sorted(e.name for e in client.search_experiments())) or "none"
+        raise ConfigurationError(f"--experiment: no experiment {experiment!r}; there are: {names}")
+    runs = [
+        FinishedRun(run.data.params, run.data.metrics[metric], _expected(run.data.tags))
+        for run in _pages(client, found.experiment_id)
+        if metric in run.data.metrics
+    ]
+    if not runs:
+        raise ConfigurationError(
+            f"--experiment: {experiment!r} has no finished run with the metric {metric}"
+        )
+    return runs
+
+
+def methods(runs: Iterable[FinishedRun]) -> list[Method]:
+    """Groups runs that differ only in their seed; the method with the least error comes first."""
+    groups: dict[frozenset[tuple[str, str]], list[FinishedRun]] = {}
+    for run in runs:
+        key = frozenset(item for item in run.params.items() if item[0] not in _REPEATED)
+        groups.setdefault(key, []).append(run)
+    found = [_method(dict(key), group) for key, group in groups.items()]
+    return sorted(found, key=lambda method: method.mean)
+
+
+def label(method: Method, among: Sequence[Method]) -> str:
+    """Returns what tells a method from the others: `shakedrop P_L 0.5 level pixel`."""
+    shared = set.intersection(*(set(other.params.items()) for other in among))
+    differing = {k: v for k, v in method.params.items() if (k, v) not in shared}
+    named = {k: method.params[k] for k in _ALWAYS if k in method.params}
+    rest = sorted((k, v) for k, v in differing.items() if k not in named)
+    return " ".join([*named.values(), *(f"{k} {v}" for k, v in rest)])
+
+
+def _method(params: dict[str, str], runs: Sequence[FinishedRun]) -> Method:
+    expected = [run.expected for run in runs if run.expected is not None]
+    published = 100 - expected[0] if expected else None
+    return Method(params, tuple(100 - run.value for run in runs), published)
+
+
+def _expected(tags: Mapping[str, str]) -> float | None:
+    return float(tags[EXPECTED_TAG]) if EXPECTED_TAG in tags else None
+
+
+def _pages(client: "MlflowClient", experiment_id: str) -> Iterable["Run"]:
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], "attributes.status = 'FINISHED'", max_results=1000, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return

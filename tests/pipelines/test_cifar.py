@@ -1,0 +1,140 @@
+"""`pipelines/cifar.py` and `pipelines/compare.py` as a researcher uses them."""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import running
+import torch
+from PIL import Image
+
+from service.cluster.pipeline import run_pipeline
+from service.training.checkpoint import read_checkpoint
+
+sys.path.insert(0, str(running.ROOT / "pipelines"))
+from cifar import PIPELINE
+
+pytestmark = pytest.mark.timeout(280)
+
+SMALL = (
+    "model.depth=8",
+    "model.width=4",
+    "training.duration=3ep",
+    "training.batch_size=32",
+    "training.log_every=4",
+    "tracking.system_metrics_every=null",
+    "cluster.num_workers=0",
+)
+
+
+def write_parquet(root: Path, name: str, count: int) -> None:
+    """Writes pictures of four classes that differ in colour, in the layout of uoft-cs/cifar10."""
+    generator = np.random.default_rng(len(name))
+    rows = []
+    for index in range(count):
+        pixels = generator.integers(0, 120, (32, 32, 3), dtype=np.uint8)
+        label = index % 4
+        pixels[:, :, label % 3] += 100 if label < 3 else 0
+        encoded = io.BytesIO()
+        Image.fromarray(pixels).save(encoded, "PNG")
+        rows.append({"img": {"bytes": encoded.getvalue(), "path": None}, "label": label})
+    pq.write_table(pa.Table.from_pylist(rows), root / f"{name}-00000-of-00001.parquet")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pictures")
+    write_parquet(root, "train", 256)
+    write_parquet(root, "test", 64)
+    return root
+
+
+def train(storage: Path, pictures: Path, *options: str):  # noqa: ANN201  # CompletedProcess
+    data = ("data.kind=parquet", f"data.root={pictures}")
+    line = [*running.program("cifar"), f"storage.path={storage}", *data, *SMALL, *options]
+    return running.run(line)
+
+
+def test_methods_are_trained_and_compared(tmp_path: Path, pictures: Path) -> None:
+    for regularizer in ("none", "shakedrop"):
+        for seed in ("0", "1"):
+            name = f"name={regularizer}{seed}"
+            done = train(
+                tmp_path,
+                pictures,
+                name,
+                f"model.regularizer.kind={regularizer}",
+                f"training.seed={seed}",
+            )
+            assert done.returncode == 0, done.stderr
+    report = tmp_path / "report"
+    options = ("--experiment", "cifar", "--storage", str(tmp_path), "--output", str(report))
+    compared = running.run([*running.program("compare"), *options])
+    assert compared.returncode == 0, compared.stderr
+    table = (report / "comparison.md").read_text().splitlines()
+    assert table[0] == "| method | error, % | published, % | difference | runs |"
+    assert len(table) == 4
+    assert all(row.endswith("| 2 |") and "±" in row for row in table[2:])
+    assert {"none", "shakedrop"} == {"shakedrop" if "shakedrop" in r else "none" for r in table[2:]}
+    assert (report / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    # Four classes told apart by colour: three epochs are enough to beat chance by far.
+    best = min(float(row.split("|")[2].split("±")[0]) for row in table[2:])
+    assert best < 40
+
+
+def test_a_ramp_goes_on_where_a_stopped_run_left_it(tmp_path: Path, pictures: Path) -> None:
+    ramp = (
+        "model.regularizer.kind=random_drop",
+        "model.regularizer.ramp.over=1run",
+        "training.deterministic=true",
+        "checkpoint.every_steps=5",
+        "checkpoint.keep=100",
+        "tracking.enabled=false",
+    )
+    assert train(tmp_path, pictures, "name=whole", *ramp).returncode == 0
+    cut = tmp_path / "cut"
+    shutil.copytree(tmp_path / "whole", cut)
+    for folder in cut.glob("step_*"):
+        if folder.name > "step_00000010":
+            shutil.rmtree(folder)
+    resumed = train(tmp_path, pictures, "--resume", "name=cut", *ramp)
+    assert resumed.returncode == 0, resumed.stderr
+    whole, again = (read_checkpoint(tmp_path / n / "step_00000024") for n in ("whole", "cut"))
+    for name, tensor in whole.model.items():
+        assert torch.equal(tensor, again.model[name]), name
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("model.kind=cifar_resnet model.regularizer.kind=shake_shake", "shake_shake"),
+        ("model.depth=9", "model: depth must be 6n+2"),
+        ("data.root=missing", "data.root: "),
+        ("model.regularizer.p_l=1.5", "model.regularizer.p_l: 1.5 is not allowed"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path,
+    pictures: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    message: str,
+) -> None:
+    data = ("data.kind=parquet", f"data.root={pictures}")
+    options = [f"storage.path={tmp_path}", *data, *SMALL, *option.split()]
+    assert run_pipeline(PIPELINE, options) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_the_comparison_says_what_there_is(tmp_path: Path) -> None:
+    options = ("--experiment", "other", "--storage", str(tmp_path))
+    done = running.run([*running.program("compare"), *options])
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --experiment: no experiment 'other'")
