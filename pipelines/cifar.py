@@ -14,8 +14,8 @@ _CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "cifar"
 PIPELINE = Pipeline(
     summary="Trains a residual network on CIFAR-10, CIFAR-100 or SVHN.",
     example=(
-        "python pipelines/cifar.py --config configs/cifar/resnet110_shakedrop.yaml "
-        "data.kind=cifar10 data.root=/data"
+        "python pipelines/cifar.py --config configs/cifar/pyramidnet110_a270_shakedrop.yaml "
+        "data.root=/data data.download=true"
     ),
     schema=CIFARConfig,
     default=_CONFIGS / "quick.yaml",

@@ -80,12 +80,12 @@ def _unknown(schema: type[Config], tree: Tree, path: str) -> str:
     descriptions = list(describe(schema()))
     # A section of another kind, such as ShakeDrop's alpha, shows by the fields below it.
     same = [d for d in descriptions if f"{d.path}.".startswith(f"{path}.")]
-    elsewhere = dict.fromkeys(d.condition for d in same if not _exists(tree, d))
-    if elsewhere:
-        return f"{path}: exists only with {' or '.join(elsewhere)}"
     known = [d.path for d in descriptions if _exists(tree, d)]
     if path in known:
         return f"unknown option '{path}': in a file, give each section a level of its own"
+    kinds = dict.fromkeys(kind for d in same for kind in d.kinds)
+    if kinds:
+        return f"{path}: exists only with {same[0].union}.kind={' or '.join(kinds)}"
     known += [name for name in schema.model_fields if name not in known]
     by_path = difflib.get_close_matches(path, known, n=2, cutoff=0.75)
     by_name = [

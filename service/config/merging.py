@@ -40,9 +40,20 @@ def _merge_part(field: FieldInfo, old: Tree, changes: Tree) -> Tree:
     if kind is not None and kind != old.get("kind"):
         arm = chosen_arm(field, {"kind": kind})
         kept = set(union_options(field).get("kept", ())) & set(arm.model_fields if arm else ())
-        old = {"kind": kind} | {key: value for key, value in old.items() if key in kept}
+        sections = _default_sections(arm) if arm else {}
+        old = {"kind": kind} | sections | {k: value for k, value in old.items() if k in kept}
     schema = chosen_arm(field, old)
     return merge(schema, old, changes) if schema else old | changes
+
+
+def _default_sections(schema: type[Config]) -> Tree:
+    """Returns the sections a kind begins with, so that one field of them can be changed alone."""
+    defaults = {name: part.default for name, part in schema.model_fields.items()}
+    return {
+        name: default.model_dump(mode="json")
+        for name, default in defaults.items()
+        if isinstance(default, Config)
+    }
 
 
 def _implied_kind(field: FieldInfo, old: Tree, changes: Tree) -> str | None:

@@ -129,7 +129,7 @@ class CIFARWideResNetConfig(ThreeStageConfig):
     kind: Literal["cifar_wide_resnet"] = "cifar_wide_resnet"
     """The family."""
     depth: int = 28
-    """Layers with weights, 6n+4: the paper counts the projections of two stages."""
+    """Layers with weights as the paper counts them, 6n+4."""
     widening_factor: PositiveInt = 10
     """k: the stages have 16k, 32k and 64k channels."""
 

@@ -106,11 +106,16 @@ _DURATION = "write a duration as a number and a unit: 90ep, 5000st or 0.5run"
             ["optimizer.kind=sgdd"],
             "optimizer.kind: must be one of sgd, adamw, lamb (got 'sgdd'); did you mean sgd?",
         ),
-        (["model.kind=vgg"], "model.kind: 'vgg' is not allowed; allowed: resnet"),
+        (
+            ["model.kind=vgg"],
+            "model.kind: must be one of resnet, pyramidnet, cifar_resnet, cifar_wide_resnet, "
+            "cifar_resnext, cifar_pyramidnet, shake_resnet (got 'vgg')",
+        ),
         # Options of another kind.
         (
             ["model.regularizer.kind=none", "model.regularizer.p_l=0.25"],
-            "model.regularizer.p_l: exists only with model.regularizer.kind=shakedrop",
+            "model.regularizer.p_l: exists only with "
+            "model.regularizer.kind=shakedrop or random_drop",
         ),
         (
             ["model.regularizer.kind=none", "model.regularizer.alpha.low=-1"],

@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 import pytest
 from pydantic import ValidationError
 
+from service.config.base import Range
 from service.config.command_line import parse_command
 from service.config.data import FolderDataConfig, ShardsDataConfig
 from service.config.errors import ConfigurationError
 from service.config.imagenet import ImageNetConfig
+from service.config.loading import load
 from service.config.optimization import AdamWConfig, LAMBConfig, MultiStepConfig
 from service.config.regularizer import PlainSumConfig, ShakeDropConfig
 
@@ -146,3 +148,13 @@ def test_a_configuration_cannot_change(loaded: Load) -> None:
         config.model = config.model  # type: ignore[misc]  # that it is refused is the test
     # No list or mapping inside either: those could not be hashed.
     assert hash(config) == hash(loaded("schedule.kind=multi_step", "data.root=/x"))
+
+
+def test_one_end_of_a_new_kinds_range_can_be_given_alone() -> None:
+    overrides = [
+        "model.regularizer.kind=none",
+        "model.regularizer.kind=shakedrop",
+        "model.regularizer.beta.low=0.25",
+    ]
+    regularizer = load(ImageNetConfig, overrides=overrides).model.regularizer
+    assert regularizer == ShakeDropConfig(beta=Range(low=0.25, high=1.0))

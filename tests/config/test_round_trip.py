@@ -28,7 +28,15 @@ _DURATIONS = st.one_of(
 # Everything that can be printed, the lone halves of surrogate pairs excepted.
 _TEXT = st.text(st.characters(exclude_categories=["C"]))
 # Values that a section refuses, alone or in each other's company, by what its message says.
-_COMPANY = ("must not exceed", "must lie in", "must be positive", "length of the run itself")
+_COMPANY = (
+    "must not exceed",
+    "must lie in",
+    "must be positive",
+    "length of the run itself",
+    "describe bottlenecks",
+    "needs group_width",
+    "depth must be",
+)
 
 
 @pytest.fixture(scope="module")

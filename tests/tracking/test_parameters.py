@@ -3,6 +3,7 @@
 import pytest
 
 from service.config.base import Range
+from service.config.cifar import CIFARConfig
 from service.config.imagenet import ImageNetConfig
 from service.tracking.parameters import comparison_params
 
@@ -12,7 +13,10 @@ ALPHA = Range(low=-1.0, high=1.0)
 def test_shakedrop_is_described_by_the_papers_symbols() -> None:
     config = ImageNetConfig.model_validate(
         {
-            "model": {"regularizer": {"kind": "shakedrop", "p_l": 0.25, "level": "channel"}},
+            "model": {
+                "kind": "resnet",
+                "regularizer": {"kind": "shakedrop", "p_l": 0.25, "level": "channel"},
+            },
             "training": {"duration": "90ep", "batch_size": 512, "precision": "bf16", "seed": 3},
             "optimizer": {"kind": "sgd", "lr": 0.1, "reference_batch_size": 256},
             "data": {"kind": "folder", "root": "/data/imagenet/"},
@@ -48,7 +52,7 @@ def test_shakedrop_is_described_by_the_papers_symbols() -> None:
 def test_what_is_off_is_not_shown() -> None:
     config = ImageNetConfig.model_validate(
         {
-            "model": {"regularizer": {"kind": "none"}},
+            "model": {"kind": "resnet", "regularizer": {"kind": "none"}},
             "training": {"duration": "5000st", "average": {"enabled": True, "decay": 0.999}},
             "mixing": {"mixup_alpha": 0.2},
         }
@@ -60,6 +64,33 @@ def test_what_is_off_is_not_shown() -> None:
     assert params["ema_decay"] == 0.999
     assert params["mixup"] == 0.2
     assert params["data"] == "drawn"
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "expected"),
+    [
+        ({"kind": "random_drop", "p_l": 0.6}, {"P_L": 0.6}),
+        (
+            {"kind": "shake_shake", "backward": "keep"},
+            {"forward": "shake", "backward": "keep", "level": "image"},
+        ),
+        ({"kind": "drop_block", "drop_prob": 0.2}, {"drop_prob": 0.2, "block_size": 7}),
+    ],
+)
+def test_every_regulariser_shows_its_own_strengths(
+    regularizer: dict[str, object], expected: dict[str, object]
+) -> None:
+    names = {"P_L", "forward", "backward", "level", "gate", "drop_prob", "block_size"}
+    config = CIFARConfig.model_validate(
+        {
+            "model": {"kind": "shake_resnet", "regularizer": regularizer},
+            "data": {"kind": "cifar10", "train_pictures": 4000, "train": {"cutout": 16}},
+        }
+    )
+    params = comparison_params(config, "shake")
+    assert {name: value for name, value in params.items() if name in names} == expected
+    assert params["regularizer"] == regularizer["kind"]
+    assert (params["data"], params["train_pictures"], params["cutout"]) == ("cifar10", 4000, 16)
 
 
 def test_shakedrop_needs_the_alpha_that_is_really_used() -> None:
