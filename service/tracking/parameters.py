@@ -89,7 +89,8 @@ def _length(config: Recipe) -> Params:
     """Returns the length of the run: epochs, or steps where it is given in steps."""
     duration = config.training.duration
     name = "steps" if duration.unit == "st" else "epochs"
-    return {name: int(duration.value) if duration.value.is_integer() else duration.value}
+    value = float(duration.value)
+    return {name: int(value) if value.is_integer() else value}
 
 
 def _learning_rate(config: Recipe) -> float:

@@ -61,7 +61,7 @@ def test_a_depth_of_the_wrong_form_is_named_with_its_neighbours(
             "model: cardinality needs group_width, the channels of each group: 4 in ResNeXt 32x4d",
         ),
         (["model.kind=cifar_resnext", "model.branches=3"], "model.branches: 3 is not allowed"),
-        (["model.alpha=48"], "model.alpha: exists only with model.kind=pyramidnet or model."),
+        (["model.alpha=48"], "model.alpha: exists only with model.kind=pyramidnet or "),
         (
             ["model.kind=cifar_resnext", "model.regularizer.kind=shake_shake"],
             "model.regularizer.kind: shake_shake mixes two residual branches and cifar_resnext29",
