@@ -126,6 +126,9 @@ def build_inner_drop(
     They are DropBlock's second and third place in a bottleneck (arXiv 1810.12890); its first and
     last, the shortcut and the end of the branch, are the merge rule's.
 
+    Other blocks follow suit: a basic block has one ReLU inside a branch, so three places in all;
+    a shared entry's ReLU is not inside; a branch may end with a convolution (pre-activation).
+
     Args:
         config: The regulariser.
         strength: Strength in this block.
