@@ -16,8 +16,14 @@ EXPECTED_TAG = "expected"
 
 # What may differ between runs of one method.
 _REPEATED = frozenset({"seed"})
-# Always shown, even where all methods share them.
-_ALWAYS = ("model", "regularizer")
+# Strengths of one regulariser mean nothing beside another, so they are named only where they differ
+# between methods of the same network and regulariser.
+_STRENGTHS = frozenset(
+    {
+        *("P_L", "alpha_low", "alpha_high", "beta_low", "beta_high", "level", "gate", "placement"),
+        *("forward", "backward", "drop_prob", "block_size"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -97,12 +103,31 @@ def methods(runs: Iterable[FinishedRun]) -> list[Method]:
 
 
 def label(method: Method, among: Sequence[Method]) -> str:
-    """Returns what tells a method from the others: `shakedrop P_L 0.5 level pixel`."""
-    shared = set.intersection(*(set(other.params.items()) for other in among))
-    differing = {k: v for k, v in method.params.items() if (k, v) not in shared}
-    named = {k: method.params[k] for k in _ALWAYS if k in method.params}
-    rest = sorted((k, v) for k, v in differing.items() if k not in named)
-    return " ".join([*named.values(), *(f"{k} {v}" for k, v in rest)])
+    """Returns what tells a method from the others: `shakedrop P_L 0.5`, `none epochs 8`."""
+    kin = [other for other in among if _family(other) == _family(method)]
+    names = sorted(
+        name
+        for name in _differing(among)
+        if name != "regularizer" and (name not in _STRENGTHS or name in _differing(kin))
+    )
+    values = (f"{name} {method.params[name]}" for name in names if name in method.params)
+    return " ".join([method.params.get("regularizer", "–"), *values])
+
+
+def shared(among: Sequence[Method]) -> str:
+    """Returns what all methods share: `batch_size 128, data cifar10, model wrn28_10`."""
+    differing = _differing(among)
+    params = among[0].params.items()
+    return ", ".join(f"{name} {value}" for name, value in sorted(params) if name not in differing)
+
+
+def _differing(among: Sequence[Method]) -> set[str]:
+    names = {name for method in among for name in method.params}
+    return {name for name in names if len({method.params.get(name) for method in among}) > 1}
+
+
+def _family(method: Method) -> tuple[str | None, str | None]:
+    return method.params.get("model"), method.params.get("regularizer")
 
 
 def _method(params: dict[str, str], runs: Sequence[FinishedRun]) -> Method:

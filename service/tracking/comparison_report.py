@@ -1,13 +1,19 @@
 """A comparison as Markdown and as a picture: what goes into a paper or a report."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.tracking.comparison import Method, label
+from service.tracking.comparison import Method, label, shared
+
+_LABEL_WIDTH = 36  # characters of a line beside the picture
 
 
 def markdown(found: Sequence[Method]) -> str:
-    """Returns a table: method, error (mean ± deviation over seeds), published, difference, runs."""
+    """Returns a table: method, error (mean ± deviation over seeds), published, difference, runs.
+
+    A line below it names what all methods share.
+    """
     lines = [
         "| method | error, % | published, % | difference | runs |",
         "|---|---|---|---|---|",
@@ -21,7 +27,7 @@ def markdown(found: Sequence[Method]) -> str:
             str(len(method.errors)),
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"All methods: {shared(found)}."])
 
 
 def draw(found: Sequence[Method], file: Path, title: str) -> None:
@@ -41,9 +47,11 @@ def draw(found: Sequence[Method], file: Path, title: str) -> None:
         axes.scatter(method.errors, [row] * len(method.errors), s=12, color="C0", alpha=0.4)
         if method.published is not None:
             axes.scatter([method.published], [row], marker="|", s=220, color="C3")
-    axes.set_yticks(range(len(found)), [label(method, found) for method in found])
+    names = [textwrap.fill(label(method, found), _LABEL_WIDTH) for method in found]
+    axes.set_yticks(range(len(found)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("error, %: mean ± deviation over seeds (red: published)")
+    published = " (red: published)" if any(m.published is not None for m in found) else ""
+    axes.set_xlabel(f"error, %: mean ± deviation over seeds{published}")
     axes.set_title(title)
     axes.grid(axis="x", alpha=0.3)
     unfinished = file.with_name(f".{file.name}")

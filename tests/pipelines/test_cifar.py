@@ -78,12 +78,14 @@ def test_methods_are_trained_and_compared(tmp_path: Path, pictures: Path) -> Non
     assert compared.returncode == 0, compared.stderr
     table = (report / "comparison.md").read_text().splitlines()
     assert table[0] == "| method | error, % | published, % | difference | runs |"
-    assert len(table) == 4
-    assert all(row.endswith("| 2 |") and "±" in row for row in table[2:])
-    assert {"none", "shakedrop"} == {"shakedrop" if "shakedrop" in r else "none" for r in table[2:]}
+    rows = table[2:4]
+    assert all(row.endswith("| 2 |") and "±" in row for row in rows)
+    assert {row.split("|")[1].strip() for row in rows} == {"none", "shakedrop"}
+    assert table[5].startswith("All methods: ")
+    assert "model shake_resnet8_2x4d" in table[5]
     assert (report / "comparison.png").read_bytes().startswith(b"\x89PNG")
     # Four classes told apart by colour: three epochs are enough to beat chance by far.
-    best = min(float(row.split("|")[2].split("±")[0]) for row in table[2:])
+    best = min(float(row.split("|")[2].split("±")[0]) for row in rows)
     assert best < 40
 
 

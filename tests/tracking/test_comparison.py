@@ -6,7 +6,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from service.config.errors import ConfigurationError
-from service.tracking.comparison import FinishedRun, finished_runs, label, methods
+from service.tracking.comparison import FinishedRun, finished_runs, label, methods, shared
 from service.tracking.comparison_report import draw, markdown
 
 
@@ -37,16 +37,29 @@ def test_runs_that_differ_in_the_seed_alone_are_one_method() -> None:
 def test_a_label_names_what_differs() -> None:
     found = methods([*PLAIN, *WEAK, *SHAKEN])
     labels = [label(method, found) for method in found]
-    assert labels == ["wrn shakedrop P_L 0.5", "wrn none", "wrn shakedrop P_L 0.9"]
+    assert labels == ["shakedrop P_L 0.5", "none", "shakedrop P_L 0.9"]
+    # One ShakeDrop alone needs no strengths to be told apart.
+    found = methods([*PLAIN, *WEAK])
+    assert [label(method, found) for method in found] == ["none", "shakedrop"]
+
+
+def test_what_is_not_the_regularisers_is_named_where_it_differs() -> None:
+    mixed = [_run(91.0, regularizer="none", mixup="1.0", seed="0")]
+    found = methods([*PLAIN, *WEAK, *mixed])
+    labels = [label(method, found) for method in found]
+    assert labels == ["none mixup 1.0", "none", "shakedrop"]
+    assert shared(found) == "epochs 4, model wrn"
 
 
 def test_the_table_reads_as_one_pastes_it() -> None:
     assert markdown(methods([*PLAIN, *WEAK, *SHAKEN])).splitlines() == [
         "| method | error, % | published, % | difference | runs |",
         "|---|---|---|---|---|",
-        "| wrn shakedrop P_L 0.5 | 8.00 ± 1.00 | – | – | 3 |",
-        "| wrn none | 10.00 ± 0.00 | 5.00 | +5.00 | 2 |",
-        "| wrn shakedrop P_L 0.9 | 11.00 | – | – | 1 |",
+        "| shakedrop P_L 0.5 | 8.00 ± 1.00 | – | – | 3 |",
+        "| none | 10.00 ± 0.00 | 5.00 | +5.00 | 2 |",
+        "| shakedrop P_L 0.9 | 11.00 | – | – | 1 |",
+        "",
+        "All methods: epochs 4, model wrn.",
     ]
 
 
