@@ -1,1 +1,1 @@
-"""Pictures: from folders, indexed tar shards or drawings to batches on a device."""
+"""Pictures: from folders, tar shards, drawings or sets such as CIFAR to batches on a device."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ from numpy.typing import NDArray
 from service.config.errors import ConfigurationError
 from service.data.atomic import whole_file
 from service.data.decoded import DecodedPictures
+from service.data.saved_arrays import UNUSABLE
 
 _FORMAT = 1
-_UNUSABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-"""What loading a damaged file raises."""
-
 _logger = logging.getLogger(__name__)
 
 DecodedSplits = tuple[DecodedPictures, DecodedPictures]
@@ -45,7 +42,7 @@ def decoded_once(
     if path.exists():
         try:
             return _load(path)
-        except _UNUSABLE as error:
+        except UNUSABLE as error:
             _logger.warning("%s cannot be used and is made again: %s", path, error)
     splits = decode()
     try:
@@ -83,7 +80,7 @@ def _save(path: Path, splits: DecodedSplits) -> None:
 
 
 def _load(path: Path) -> DecodedSplits:
-    """Reads the file; raises one of `_UNUSABLE` if it is damaged or of another format."""
+    """Reads the file; raises one of `UNUSABLE` if it is damaged or of another format."""
     # np.load given a path leaves a damaged file open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
         if saved["format"] != _FORMAT:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]  # has no stubs
-import pyarrow.parquet as pq  # type: ignore[import-untyped]  # has no stubs
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError

@@ -2,11 +2,11 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.error import HTTPError
 
 import numpy as np
 from torchvision import datasets
@@ -150,14 +150,24 @@ def _download(published: PublishedSet) -> None:
             for train in (True, False):
                 published.open(Path(folder), train, True)
             for part in published.parts:
-                # Another worker may have been faster; what is missing then is looked at again.
-                with suppress(FileExistsError):
-                    Path(folder, part).rename(published.root / part)
+                _move(Path(folder, part), published.root / part)
     except (OSError, RuntimeError) as error:
+        if isinstance(error, HTTPError):
+            # It holds the connection.
+            error.close()
         reason = " ".join(str(error).split())
         raise ConfigurationError(
             f"data.download: {published.address} cannot be downloaded: {reason}"
         ) from error
+
+
+def _move(part: Path, target: Path) -> None:
+    try:
+        part.rename(target)
+    except OSError:
+        # Another worker was faster; any other reason is the caller's to know.
+        if not target.is_dir():
+            raise
 
 
 def _decoded(split: Any, classes: tuple[str, ...], source: Path) -> DecodedPictures:  # noqa: ANN401  # torchvision is untyped

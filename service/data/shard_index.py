@@ -1,7 +1,6 @@
 """The byte index of tar shards: where each picture starts, how long it is and what its label is."""
 
 import logging
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,13 @@ from numpy.typing import NDArray
 from service.config.errors import ConfigurationError
 from service.data.atomic import whole_file
 from service.data.packing import PackedStrings
+from service.data.saved_arrays import UNUSABLE
 from service.data.shard_reading import read_shard
 
 INDEX_FILE = "index.npz"
 """Name of the saved index, beside the shards."""
 
 _FORMAT = 1
-UNUSABLE = (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile)
-"""What loading a damaged index raises."""
-
 _logger = logging.getLogger(__name__)
 
 

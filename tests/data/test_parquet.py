@@ -170,7 +170,7 @@ def test_other_columns_are_named(root: Path, columns: dict[str, list[Any]], mess
     ("picture", "reason"),
     [
         (encoded(1)[:500], ""),
-        (encoded(1, "JPEG")[:500], "truncated"),
+        (encoded(1, "JPEG")[:500], "Image is incomplete or truncated"),
         (b"", "not a picture of a known format"),
         (b"no picture", "not a picture of a known format"),
         (None, "it has no bytes"),

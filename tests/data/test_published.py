@@ -6,13 +6,14 @@ files in their place.
 
 import hashlib
 import pickle
+import shutil
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -69,7 +70,15 @@ def batch(seed: int, count: int, labels: str, classes: int) -> dict[str, Any]:
     }
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Handler(SimpleHTTPRequestHandler):
+    meanwhile: ClassVar[Callable[[], object] | None] = None
+    """What happens while a file is on its way."""
+
+    def do_GET(self) -> None:
+        if _Handler.meanwhile is not None:
+            _Handler.meanwhile()
+        super().do_GET()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -79,9 +88,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Serves what the test puts under `published/`; the address ends with a slash."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     (tmp_path / "published").mkdir()
-    handler = partial(_Quiet, directory=tmp_path / "published")
+    handler = partial(_Handler, directory=tmp_path / "published")
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        thread = threading.Thread(target=serving.serve_forever)
+        thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{serving.server_port}/"
         serving.shutdown()
@@ -239,6 +248,22 @@ def test_a_set_is_downloaded_where_that_is_allowed(tmp_path: Path) -> None:
     # Neither the archive nor anything unfinished stays.
     assert [path.name for path in root.iterdir()] == ["cifar-10-batches-py"]
     assert len(open_splits(CIFAR10DataConfig(root=str(root)), tmp_path / "cache").train) == 8
+
+
+@pytest.mark.usefixtures("archive")
+def test_another_workers_download_may_be_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    name = "cifar-10-batches-py"
+
+    def finish() -> None:
+        shutil.copytree(tmp_path / "made" / name, root / name, dirs_exist_ok=True)
+
+    monkeypatch.setattr(_Handler, "meanwhile", finish)
+    config = CIFAR10DataConfig(root=str(root), download=True)
+    assert len(open_splits(config, tmp_path / "cache").train) == 8
+    assert [path.name for path in root.iterdir()] == [name]
 
 
 def test_digits_are_downloaded_file_by_file(
