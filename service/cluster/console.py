@@ -22,15 +22,24 @@ class Console:
         folder: The run's folder.
         length: How long the run is.
         stream: Where lines go; the bar appears only if it is a terminal.
+        quiet_seconds: Longest silence in a log that is no terminal, while steps are logged.
     """
 
-    def __init__(self, folder: Path, length: RunLength, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        length: RunLength,
+        stream: TextIO | None = None,
+        quiet_seconds: float = 60.0,
+    ) -> None:
         self._reader = JournalReader(folder / METRICS_JOURNAL)
         self._reader.new_records()  # what was printed before a restart
         self._length = length
         self._stream = stream or sys.stdout
         self._terminal = self._stream.isatty()
         self._latest: dict[str, float] = {}
+        self._quiet_seconds = quiet_seconds
+        self._last_line = time.monotonic()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
 
@@ -67,11 +76,14 @@ class Console:
                 self._line(epoch_line(record, ChainMap(record.metrics, self._latest), self._length))
             elif self._terminal:
                 self._draw_bar(record)
+            elif time.monotonic() - self._last_line >= self._quiet_seconds:
+                self._line(progress_text(record.step, self._latest, self._length))
 
     def _line(self, text: str) -> None:
         clear = "\r\x1b[K" if self._terminal else ""
         self._stream.write(f"{clear}{text}\n")
         self._stream.flush()
+        self._last_line = time.monotonic()
 
     def _draw_bar(self, record: MetricRecord) -> None:
         steps = self._length.steps

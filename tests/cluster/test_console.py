@@ -19,8 +19,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def _follow(folder: Path, stream: io.StringIO) -> str:
-    with Journal(folder / METRICS_JOURNAL) as journal, Console(folder, LENGTH, stream):
+def _follow(folder: Path, stream: io.StringIO, quiet_seconds: float = 60) -> str:
+    console = Console(folder, LENGTH, stream, quiet_seconds)
+    with Journal(folder / METRICS_JOURNAL) as journal, console:
         journal.write(0, {"val/best_top1": float("nan")})
         journal.write(
             5,
@@ -44,6 +45,12 @@ def test_a_log_gets_one_line_an_evaluation(tmp_path: Path) -> None:
         "  |  best top1 61.00  top1 60.50",
         "warning: the server is away",
     ]
+
+
+def test_a_log_is_not_silent_between_evaluations_that_are_far_apart(tmp_path: Path) -> None:
+    lines = _follow(tmp_path, io.StringIO(), quiet_seconds=0).splitlines()
+    assert lines[0].startswith("epoch 0.5/2  step 5/20  loss 1.2500")
+    assert len(lines) == 3
 
 
 def test_a_terminal_also_gets_a_bar(tmp_path: Path) -> None:
