@@ -42,14 +42,13 @@ def test_auto_takes_the_environment_then_the_storage_folder(
         ("file:///data/mlruns", 1, "folder of files"),
         ("./mlruns", 1, "folder of files"),
         ("/data/mlruns", 1, "folder of files"),
-        ("postgresql://someone:secret@database/mlflow", 1, r"\*\*\*@database.*neither"),
+        ("postgresql://database/mlflow", 1, "neither http, https nor sqlite"),
         ("http://", 1, "names no host"),
     ],
 )
 def test_an_address_that_loses_runs_is_refused(uri: str, nodes: int, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as error:
         resolve(uri, nodes)
-    assert "secret" not in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -57,6 +56,10 @@ def test_an_address_from_the_environment_is_checked_too(monkeypatch: pytest.Monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///here.db")
     with pytest.raises(ConfigurationError, match=r"^MLFLOW_TRACKING_URI: sqlite:///here\.db"):
         resolve("auto")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://someone:secret@database/mlflow")
+    with pytest.raises(ConfigurationError, match=r"\*\*\*@database.*neither") as error:
+        resolve("auto")
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
