@@ -15,13 +15,14 @@ from service.training.checkpoint import read_checkpoint
 
 OPTIONS = (
     "name=run",
-    "training.duration=5ep",
+    "training.duration=10ep",
     "training.deterministic=true",
     "training.average.enabled=true",
     "checkpoint.every_steps=3",
     "cluster.num_workers=2",
 )
-LAST = "step_00000040"
+STEPS = 80
+LAST = "step_00000080"
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]
 
@@ -41,6 +42,12 @@ def _last_step(storage: Path) -> int:
     return max((record.step for record in journal(storage, "run")), default=0)
 
 
+def _wait_for_step(driver: subprocess.Popen[str], storage: Path, step: int) -> None:
+    while _last_step(storage) < step:
+        assert driver.poll() is None, driver.communicate()[0]
+        time.sleep(0.01)
+
+
 def _kill_a_worker_in_mid_epoch(storage: Path) -> tuple[subprocess.CompletedProcess[str], int]:
     driver = subprocess.Popen(
         command(storage, *OPTIONS),
@@ -50,12 +57,12 @@ def _kill_a_worker_in_mid_epoch(storage: Path) -> tuple[subprocess.CompletedProc
         text=True,
     )
     try:
-        while _last_step(storage) < 20:
-            assert driver.poll() is None, driver.communicate()[0]
-            time.sleep(0.01)
-        workers = _workers(psutil.Process(driver.pid))
+        _wait_for_step(driver, storage, 2)
+        # Found beforehand: looking for processes takes as long as several steps.
+        victim = _workers(psutil.Process(driver.pid))[-1]
+        _wait_for_step(driver, storage, 20)
+        victim.kill()
         at = _last_step(storage)
-        workers[-1].kill()
         output, _ = driver.communicate(timeout=200)
     finally:
         driver.kill()
@@ -70,7 +77,7 @@ def test_the_run_ends_with_the_same_bits_and_one_complete_record(tmp_path: Path)
     shutil.copytree(twin / "datasets", storage / "datasets")
     disturbed, killed_at = _kill_a_worker_in_mid_epoch(storage)
     assert disturbed.returncode == 0, disturbed.stdout
-    assert 20 <= killed_at < 40
+    assert 20 <= killed_at < STEPS
 
     expected = read_checkpoint(twin / "run" / LAST)
     found = read_checkpoint(storage / "run" / LAST)
@@ -90,4 +97,4 @@ def test_the_run_ends_with_the_same_bits_and_one_complete_record(tmp_path: Path)
     assert [run.info.status for run in runs] == ["FINISHED"]
     history = client(storage).get_metric_history(runs[0].info.run_id, "train/loss")
     steps = Counter(point.step for point in history)
-    assert steps == Counter(range(2, 41, 2))
+    assert steps == Counter(range(2, STEPS + 1, 2))
