@@ -8,16 +8,14 @@ import hashlib
 import pickle
 import shutil
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.io
+from serving import Handler, serve
 from torchvision import datasets
 
 from service.config.errors import ConfigurationError
@@ -70,31 +68,13 @@ def batch(seed: int, count: int, labels: str, classes: int) -> dict[str, Any]:
     }
 
 
-class _Handler(SimpleHTTPRequestHandler):
-    meanwhile: ClassVar[Callable[[], object] | None] = None
-    """What happens while a file is on its way."""
-
-    def do_GET(self) -> None:
-        if _Handler.meanwhile is not None:
-            _Handler.meanwhile()
-        super().do_GET()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Serves what the test puts under `published/`; the address ends with a slash."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     (tmp_path / "published").mkdir()
-    handler = partial(_Handler, directory=tmp_path / "published")
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{serving.server_port}/"
-        serving.shutdown()
-        thread.join()
+    with serve(tmp_path / "published") as address:
+        yield address
 
 
 @pytest.fixture
@@ -260,7 +240,7 @@ def test_another_workers_download_may_be_the_first(
     def finish() -> None:
         shutil.copytree(tmp_path / "made" / name, root / name, dirs_exist_ok=True)
 
-    monkeypatch.setattr(_Handler, "meanwhile", finish)
+    monkeypatch.setattr(Handler, "meanwhile", finish)
     config = CIFAR10DataConfig(root=str(root), download=True)
     assert len(open_splits(config, tmp_path / "cache").train) == 8
     assert [path.name for path in root.iterdir()] == [name]
