@@ -1,5 +1,6 @@
 """The rules that add a block's branches to its shortcut: where a regulariser acts."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -15,9 +16,10 @@ from service.config.regularizer import (
 from service.regularization import DropBlock2d, RandomDrop, ShakeDrop, ShakeShake
 
 
-class Merge(nn.Module):
+class Merge(nn.Module, ABC):
     """A rule that adds the branches of a residual block to its shortcut."""
 
+    @abstractmethod
     def forward(self, branches: Sequence[Tensor], shortcut: Tensor) -> Tensor:
         """Returns the block's output before any activation.
 
@@ -25,7 +27,6 @@ class Merge(nn.Module):
             branches: F_1(x), F_2(x), …, each of shape (N, C, H, W); may be overwritten.
             shortcut: The block's input or its projection, of the same shape; left as it is.
         """
-        raise NotImplementedError
 
 
 class PlainSum(Merge):
