@@ -9,6 +9,9 @@ from torch.nn import functional as F
 class Tally:
     """Running counts of right answers on the device."""
 
+    NAMES = ("top1", "top5", "loss")
+    """What `figures` returns."""
+
     def __init__(self, device: torch.device) -> None:
         # Loss, top-1, top-5, pictures. float64 counts exactly up to 2^53.
         self._row = torch.zeros(4, dtype=torch.float64, device=device)
@@ -43,8 +46,5 @@ class Tally:
             raise RuntimeError(
                 f"evaluated {counted:.0f} pictures of {pictures}: the workers see different data"
             )
-        return {
-            "top1": 100 * top1 / pictures,
-            "top5": 100 * top5 / pictures,
-            "loss": loss / pictures,
-        }
+        values = (100 * top1 / pictures, 100 * top5 / pictures, loss / pictures)
+        return dict(zip(self.NAMES, values, strict=True))

@@ -8,7 +8,7 @@ from service.config.regularizer import (
     ShakeDropConfig,
 )
 from service.models.network import ResidualNetwork
-from service.models.strength import set_strength
+from service.models.strength import apply_strengths, set_strength
 from service.regularization.schedules import strength_at
 from service.training.length import RunLength
 
@@ -26,6 +26,16 @@ class StrengthRamp:
 
     def __init__(self, network: ResidualNetwork, regularizer: RegularizerConfig) -> None:
         self._network = network
+        self._ramp, self._end = _ramp(regularizer)
+        self._current = self._end
+
+    def change(self, regularizer: RegularizerConfig) -> None:
+        """Sets other strengths; a ramp leads to the new end from the next step on.
+
+        Raises:
+            ValueError: It is another regulariser than the network's.
+        """
+        apply_strengths(self._network, regularizer)
         self._ramp, self._end = _ramp(regularizer)
         self._current = self._end
 

@@ -1,6 +1,6 @@
 """Image classification as the loop sees it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from service.classification.evaluation import Tally
 from service.classification.loss import build_loss
 from service.classification.mixing import Mixing
 from service.classification.ramp import StrengthRamp
+from service.config.changes import check_changes
 from service.config.cifar import CIFARConfig
 from service.config.errors import ConfigurationError
 from service.config.imagenet import ImageNetConfig
@@ -59,7 +60,7 @@ class ClassificationTask:
         self._loss = build_loss(config.loss)
         self._mixing = Mixing(config.mixing, self._classes)
 
-    def train_batches(self, position: int) -> Iterator[Batch]:
+    def train_batches(self, position: int) -> Generator[Batch, None, None]:
         """Yields this worker's micro-batches for ever, from the step that starts at `position`."""
         config = self._config
         order = SampleOrder(
@@ -76,6 +77,18 @@ class ClassificationTask:
             world_size=self._worker.world_size,
             loading_processes=self._loading_processes(),
         )
+
+    def change(self, config: Recipe) -> None:
+        """Takes over other strengths of the regulariser, loss and mixing, in place.
+
+        Raises:
+            ConfigurationError: It differs in what cannot change in a running training.
+        """
+        check_changes(self._config, config)
+        self._config = config
+        self._ramp.change(config.model.regularizer)
+        self._loss = build_loss(config.loss)
+        self._mixing = Mixing(config.mixing, self._classes)
 
     def begin_step(self, step: int, length: RunLength) -> None:
         """Sets the regulariser's strength for the step."""

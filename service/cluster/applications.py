@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from service.classification.evaluation import Tally
 from service.classification.task import ClassificationTask, Recipe, check
 from service.cluster.job import Application, Facts
 from service.config.base import Range
 from service.config.regularizer import ShakeDropConfig
 from service.data.pictures import Pictures, digest
 from service.models.catalogue import network_name
-from service.tracking.parameters import comparison_params, data_name
+from service.tracking.parameters import Params, comparison_params, data_name
 from service.tracking.request import DatasetSplit
 
 
@@ -20,7 +21,6 @@ def _check_classification(config: Recipe, storage: Path) -> Facts:
             _split(config, "train", splits.train),
             _split(config, "val", splits.evaluation),
         ),
-        params=comparison_params(config, network_name(config.model), _alpha(config)),
     )
 
 
@@ -44,5 +44,16 @@ def _alpha(config: Recipe) -> Range | None:
     return Range(low=alpha.low, high=alpha.high)
 
 
-CLASSIFICATION = Application(build_task=ClassificationTask, check=_check_classification)
+def _params(config: Recipe) -> Params:
+    return comparison_params(config, network_name(config.model), _alpha(config))
+
+
+def _metrics(config: Recipe) -> tuple[str, ...]:
+    prefixes = ("val/", "val/ema_") if config.training.average.enabled else ("val/",)
+    return tuple(prefix + name for prefix in prefixes for name in Tally.NAMES)
+
+
+CLASSIFICATION = Application(
+    build_task=ClassificationTask, check=_check_classification, params=_params, metrics=_metrics
+)
 """Image classification."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from service.config.classification import ClassificationConfig
 from service.config.loading import to_yaml
+from service.tracking.parameters import Params
 from service.tracking.request import DatasetSplit, RunRequest
 from service.training.length import RunLength
-from service.training.loop import Settings
+from service.training.settings import Settings
 from service.training.task import Task
 from service.training.worker import Worker
 
@@ -22,8 +23,6 @@ class Facts:
     """Training samples."""
     datasets: tuple[DatasetSplit, ...]
     """The data, as tracking records it."""
-    params: dict[str, str | float | int]
-    """What MLflow's comparison page shows."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,10 @@ class Application:
     """Makes the task on a worker from the configuration and the storage folder."""
     check: Callable[[Any, Path], Facts]
     """Raises ConfigurationError for what would fail on a worker."""
+    params: Callable[[Any], Params]
+    """What MLflow's comparison page shows of a configuration."""
+    metrics: Callable[[Any], tuple[str, ...]]
+    """Names of what an evaluation measures."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,9 @@ class Job:
     """The run in MLflow; None if nothing is recorded there."""
     run_id: str | None = field(default=None)
     """MLflow's name for the run, once it answered."""
+    steered: bool = False
+    """Whether the run waits after each evaluation for a turn, as population based training asks
+    for; see `service.cluster.turns`."""
 
     @property
     def name(self) -> str:
@@ -68,10 +74,14 @@ class Job:
     @property
     def settings(self) -> Settings:
         """What the loop reads."""
-        config = self.config
-        return Settings(
-            config.training, config.optimizer, config.schedule, config.checkpoint, to_yaml(config)
-        )
+        return settings_of(self.config)
+
+
+def settings_of(config: ClassificationConfig) -> Settings:
+    """Returns what the loop reads of a resolved configuration."""
+    return Settings(
+        config.training, config.optimizer, config.schedule, config.checkpoint, to_yaml(config)
+    )
 
 
 def stop_file(folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """The driver of a run: checks, starts, follows, ends."""
 
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,20 +9,18 @@ from types import FrameType
 
 from service.cluster import runs
 from service.cluster.console import Console, announce
-from service.cluster.job import Application, Facts, Job, stop_file
+from service.cluster.job import Application, Job, stop_file
+from service.cluster.preparation import prepare
 from service.cluster.resources import Plan, plan_workers
-from service.cluster.session import absolute_storage, join, leave, submission_id
+from service.cluster.session import absolute_storage, join, leave
 from service.config.classification import ClassificationConfig
 from service.config.errors import ConfigurationError
 from service.models.build import resolved
 from service.models.catalogue import network_name
-from service.tracking.address import artifact_location, reachable, redact, resolve_uri
-from service.tracking.comparison import EXPECTED_TAG
-from service.tracking.request import RunRequest, run_key
+from service.tracking.address import reachable, redact
 from service.tracking.runs import StartedRun, Status
-from service.tracking.source import source_tags
 from service.tracking.tracker import end_run, start_run
-from service.training.length import RunLength, check_micro_batches
+from service.training.length import check_micro_batches
 from service.training.retention import best_checkpoint, checkpoint_folders, read_metrics
 
 
@@ -59,7 +56,7 @@ def train(config: ClassificationConfig, application: Application, *, resume: boo
     announce(f"run {config.name}: checking the data")
     facts = application.check(config, storage)
     plan = _plan(config)
-    job = _job(config, storage, application, facts, plan.nodes if plan else 1)
+    job = prepare(config, storage, application, facts, nodes=plan.nodes if plan else 1)
     runs.record(job.folder, job.config)
     stop_file(job.folder).unlink(missing_ok=True)
     started = _start_tracking(job)
@@ -105,38 +102,6 @@ def _check_sync_batch_norm(config: ClassificationConfig, plan: Plan) -> None:
             "training.sync_batch_norm: torch synchronises batch normalisation on GPUs only, and "
             "the workers have none; set it to false"
         )
-
-
-def _job(
-    config: ClassificationConfig, storage: Path, application: Application, facts: Facts, nodes: int
-) -> Job:
-    training = config.training
-    length = RunLength(facts.samples_per_epoch, training.batch_size, training.duration)
-    job = Job(config, storage, application, length, None)
-    return replace(job, request=_request(job, facts, nodes)) if config.tracking.enabled else job
-
-
-def _request(job: Job, facts: Facts, nodes: int) -> RunRequest:
-    uri = resolve_uri(job.config.tracking, job.storage, nodes)
-    return RunRequest(
-        uri=uri,
-        experiment=job.config.tracking.experiment,
-        key=run_key(job.storage, job.name),
-        name=job.name,
-        config_yaml=job.settings.config_yaml,
-        params=facts.params,
-        tags=source_tags(sys.argv[0], submission_id()) | _expected(job.config),
-        datasets=facts.datasets,
-        artifact_location=artifact_location(uri, job.storage),
-    )
-
-
-def _expected(config: ClassificationConfig) -> dict[str, str]:
-    """Returns the published figure as a tag, for comparisons."""
-    expected = config.expected
-    if expected is None or expected.value == "unknown":
-        return {}
-    return {EXPECTED_TAG: str(expected.value)}
 
 
 def _start_tracking(job: Job) -> StartedRun | None:

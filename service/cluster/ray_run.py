@@ -5,6 +5,7 @@ from functools import partial
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from service.cluster.fatal import forget, raise_kept
 from service.cluster.job import Job
 from service.cluster.ray_worker import train_on_worker
 from service.cluster.resources import Plan
@@ -21,6 +22,8 @@ def run_on_ray(job: Job, plan: Plan) -> None:
 
     Raises:
         ray.train.TrainingFailedError: The run failed more often than the configuration allows.
+        ConfigurationError: Something cannot be used, as only the workers could find out.
+        NonFiniteError: Loss or gradients stayed without finite values.
     """
     cluster, checkpoint = job.config.cluster, job.config.checkpoint
     resources = {"CPU": float(plan.cpus_per_worker)}
@@ -49,4 +52,6 @@ def run_on_ray(job: Job, plan: Plan) -> None:
             ),
         ),
     )
+    forget(job.folder)
     trainer.fit()
+    raise_kept(job.folder)

@@ -1,8 +1,9 @@
 """What each worker gets of what the cluster has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
+from typing import Literal
 
 from service.config.errors import ConfigurationError
 from service.config.training import ClusterConfig
@@ -29,6 +30,54 @@ class Plan:
     """Machines of the cluster."""
 
 
+@dataclass(frozen=True)
+class TrialPlan:
+    """How the trials of a sweep share the cluster."""
+
+    each: Plan
+    """The workers of one trial."""
+    concurrent: int
+    """Trials at the same time, at least 1."""
+
+
+def plan_trials(
+    config: ClusterConfig,
+    nodes: Sequence[Node],
+    concurrent: Literal["auto"] | int,
+    trials: int,
+) -> TrialPlan:
+    """Decides how many trials run at once and what the workers of each get.
+
+    `auto` takes one worker for a trial, one GPU for a worker where there are GPUs, one core where
+    there are none, and as many trials as fit.
+
+    Args:
+        config: What a trial asks for.
+        nodes: The cluster.
+        concurrent: Trials at the same time.
+        trials: Trials in all.
+
+    Raises:
+        ConfigurationError: Not one trial fits, or not as many as asked for.
+    """
+    if config.num_workers == 0:
+        raise ConfigurationError(
+            "cluster.num_workers: a trial needs at least 1 worker; leave it at auto for 1"
+        )
+    workers = 1 if config.num_workers == "auto" else config.num_workers
+    gpus = _gpus_per_worker(config, nodes)
+    if workers > 1 and 0 < gpus < 1:
+        raise ConfigurationError(
+            f"cluster.gpus_per_worker: {gpus:g} of a GPU is for trials of one worker, because NCCL "
+            "refuses two workers on one GPU; set cluster.num_workers=1 or cluster.gpus_per_worker=1"
+        )
+    lone = 1 if config.cpus_per_worker == "auto" else config.cpus_per_worker
+    fitting = sum(_room(node, lone, gpus) for node in nodes) // workers
+    count = max(1, min(fitting, trials)) if concurrent == "auto" else concurrent
+    together = config.model_copy(update={"num_workers": workers * count})
+    return TrialPlan(replace(plan_workers(together, nodes), num_workers=workers), count)
+
+
 def plan_workers(config: ClusterConfig, nodes: Sequence[Node]) -> Plan:
     """Decides workers, cores and GPUs; `auto` takes what there is.
 
@@ -38,8 +87,7 @@ def plan_workers(config: ClusterConfig, nodes: Sequence[Node]) -> Plan:
     Raises:
         ConfigurationError: The cluster has too little; the message says what it has.
     """
-    on_gpus = config.gpus_per_worker != 0 and any(node.gpus for node in nodes)
-    gpus = float(on_gpus) if config.gpus_per_worker == "auto" else float(config.gpus_per_worker)
+    gpus = _gpus_per_worker(config, nodes)
     workers = (
         sum(_natural_workers(node, gpus) for node in nodes)
         if config.num_workers == "auto"
@@ -54,6 +102,12 @@ def plan_workers(config: ClusterConfig, nodes: Sequence[Node]) -> Plan:
     if workers < 1 or room < workers:
         raise ConfigurationError(_shortage(workers, cpus, gpus, nodes, room))
     return Plan(workers, cpus, gpus, len(nodes))
+
+
+def _gpus_per_worker(config: ClusterConfig, nodes: Sequence[Node]) -> float:
+    if config.gpus_per_worker == "auto":
+        return float(any(node.gpus for node in nodes))
+    return float(config.gpus_per_worker)
 
 
 def _natural_workers(node: Node, gpus: float) -> int:

@@ -8,7 +8,14 @@ from pydantic_core import ErrorDetails
 
 from service.config.base import Config
 from service.config.errors import SecretError
-from service.config.fields import FieldDescription, arms, chosen_arm, describe, type_text
+from service.config.fields import (
+    FieldDescription,
+    arms,
+    chosen_arm,
+    describe,
+    entry_field,
+    type_text,
+)
 from service.config.merging import Tree
 
 
@@ -46,9 +53,15 @@ def _first_field(field: FieldInfo) -> str:
 
 
 def _value_at(tree: object, path: str) -> object:
-    for key in path.split("."):
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return tree
+    """Returns what stands at a dotted path; a mapping's own keys may hold dots."""
+    while path and isinstance(tree, dict):
+        parts = path.split(".")
+        heads = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+        head = next((head for head in heads if head in tree), None)
+        if head is None:
+            return None
+        tree, path = tree[head], path[len(head) + 1 :]
+    return None if path else tree
 
 
 def _locate(
@@ -62,6 +75,8 @@ def _locate(
     for part in location:
         if current is not None and part in current.model_fields:
             field = current.model_fields[str(part)]
+        elif current is None and field is not None and entry_field(field) is not None:
+            field = entry_field(field)
         elif field is not None and current is not None and current in arms(field).values():
             if part in arms(field) and not (isinstance(value, dict) and part in value):
                 continue

@@ -57,6 +57,13 @@ def chosen_arm(field: FieldInfo, value: object) -> type[Config] | None:
     return classes.get(str(kind))
 
 
+def entry_field(field: FieldInfo) -> FieldInfo | None:
+    """Returns what describes the values of a field that maps names to sections, if it does."""
+    if get_origin(field.annotation) is not dict:
+        return None
+    return FieldInfo.from_annotation(get_args(field.annotation)[1])
+
+
 def union_options(field: FieldInfo) -> dict[str, Any]:
     """Returns what the schema declares about changing the field's kind.
 
@@ -88,6 +95,11 @@ def _describe_field(
     if not classes:
         doc = " ".join((field.description or "").split())
         yield replace(place, type=type_text(field), default=_written(default), doc=doc)
+        entry = entry_field(field)
+        if entry is not None and arms(entry):
+            yield from _describe_choice(
+                replace(place, path=f"{place.path}.<name>"), arms(entry), None, ()
+            )
     elif "" in classes:
         cls = classes[""]
         for name, part in cls.model_fields.items():
@@ -132,6 +144,8 @@ def _written(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(value) + "}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_written(item) for item in value) + "]"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -156,6 +170,8 @@ def _type_name(annotation: object) -> str:
         return " or ".join(_type_name(member) for member in arguments)
     if origin is Literal:
         return " or ".join(str(choice) for choice in arguments)
+    if origin is dict:
+        return "mapping of names to values or sections"
     if origin is tuple:
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} times "
         return f"list of {count}{_type_name(arguments[0])}"

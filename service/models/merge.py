@@ -139,21 +139,25 @@ def build_inner_drop(
     return None
 
 
+def coefficient_ranges(config: ShakeDropConfig) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Returns the ranges of α and β, each (low, high).
+
+    Raises:
+        ValueError: An end of α's range is left open.
+    """
+    alpha, beta = config.alpha, config.beta
+    if alpha.low is None or alpha.high is None:
+        raise ValueError("alpha has an open end; fill it in with service.models.resolved")
+    return (alpha.low, alpha.high), (beta.low, beta.high)
+
+
 def _drop_block(config: DropBlockConfig, drop_prob: float) -> Callable[[], DropBlock2d]:
     return partial(DropBlock2d, drop_prob, config.block_size, config.share_channels)
 
 
 def _shakedrop(config: ShakeDropConfig, p: float) -> ShakeDrop:
-    alpha, beta = config.alpha, config.beta
-    if alpha.low is None or alpha.high is None:
-        raise ValueError("alpha has an open end; fill it in with service.models.resolved")
-    return ShakeDrop(
-        p,
-        alpha=(alpha.low, alpha.high),
-        beta=(beta.low, beta.high),
-        level=config.level,
-        gate=config.gate,
-    )
+    alpha, beta = coefficient_ranges(config)
+    return ShakeDrop(p, alpha, beta, level=config.level, gate=config.gate)
 
 
 def _added(branches: Sequence[Tensor], shortcut: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How strong a regulariser is in each block, when a network is built and when a schedule moves it.
+"""How strong a regulariser is in each block, when a network is built and when that changes later.
 
 Strengths are buffers, which change in place: a step that follows waits for nothing and compiles
 nothing anew.
@@ -12,8 +12,12 @@ from service.config.regularizer import (
     RegularizerConfig,
     ShakeDropConfig,
 )
+from service.models.merge import coefficient_ranges
 from service.models.network import ResidualNetwork
 from service.regularization import DropBlock2d, RandomDrop, ShakeDrop, linear_decay
+
+# The other fields say what a block consists of, or belong to the schedule.
+_STRENGTHS = {"p_l", "alpha", "beta", "drop_prob", "earlier_factor", "ramp"}
 
 
 def strengths(config: RegularizerConfig, blocks: Sequence[int]) -> list[float | None]:
@@ -58,9 +62,45 @@ def set_strength(network: ResidualNetwork, value: float) -> None:
     Raises:
         ValueError: The value is outside [0, 1], or the network's regulariser has no strength.
     """
-    changed = _with_strength(network.regularizer, value)
+    _set_depthwise(network, _with_strength(network.regularizer, value))
+
+
+def apply_strengths(network: ResidualNetwork, config: RegularizerConfig) -> None:
+    """Sets all strengths of a network's regulariser, as if it had been built with them.
+
+    P_L or drop_prob in every block, and the ranges of α and β, on which the coefficient in
+    evaluation depends too. It works in place as `set_strength` does.
+
+    Args:
+        network: A network, neither compiled nor wrapped.
+        config: The regulariser it was built with, but for its strengths; α's range has both ends.
+
+    Raises:
+        ValueError: The network was built with another regulariser, or α's range has an open end.
+    """
+    built = network.regularizer
+    if built.model_dump(exclude=_STRENGTHS) != config.model_dump(exclude=_STRENGTHS):
+        raise ValueError(
+            f"only strengths can change in a network (built with {built}, got {config})"
+        )
+    if isinstance(config, ShakeDropConfig):
+        _set_ranges(network, *coefficient_ranges(config))
+    _set_depthwise(network, config)
+    network.regularizer = config
+
+
+def _set_ranges(
+    network: ResidualNetwork, alpha: tuple[float, float], beta: tuple[float, float]
+) -> None:
+    for unit in network.modules():
+        if isinstance(unit, ShakeDrop):
+            unit.alpha[0], unit.alpha[1] = alpha
+            unit.beta[0], unit.beta[1] = beta
+
+
+def _set_depthwise(network: ResidualNetwork, config: RegularizerConfig) -> None:
     counts = [len(stage) for stage in network.stages]
-    for block, strength in zip(network.blocks, strengths(changed, counts), strict=True):
+    for block, strength in zip(network.blocks, strengths(config, counts), strict=True):
         if strength is None:
             continue
         for unit in block.modules():

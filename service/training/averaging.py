@@ -1,7 +1,6 @@
 """An exponential moving average of the weights (EMA), updated without waiting for the device."""
 
 import copy
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,8 @@ class MovingAverage:
     Buffers follow the same rule where they are floating point, since the running statistics of
     batch normalisation belong to the weights that they were measured with; timm's `ModelEmaV3` and
     torchvision's `ExponentialMovingAverage` do so too. Integers, such as the count of batches, are
-    copied, as in timm (torchvision averages and truncates them).
+    copied, as in timm (torchvision averages and truncates them). Buffers that no state dict holds
+    are configuration, such as a regulariser's strength: `follow` copies them.
 
     torch's own `AveragedModel` asks the device at every update whether it is the first.
 
@@ -38,9 +38,10 @@ class MovingAverage:
         self.module = copy.deepcopy(model).requires_grad_(False).eval()
         device = next(model.parameters()).device
         self.updates = torch.zeros((), dtype=torch.int64, device=device)
-        own = by_type(chain(self.module.parameters(), self.module.buffers()))
-        source = by_type(chain(model.parameters(), model.buffers()))
-        self._pairs = list(zip(own, source, strict=True))
+        own, configured = _divided(self.module)
+        source, followed = _divided(model)
+        self._pairs = list(zip(by_type(own), by_type(source), strict=True))
+        self._configured = list(zip(configured, followed, strict=True))
 
     @torch.no_grad()
     def update(self, step: int, found_inf: Tensor) -> None:
@@ -61,6 +62,12 @@ class MovingAverage:
                 copy_where(taken, own, source)
         self.updates += taken.to(torch.int64)
 
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Takes over what is configured in the network beside its weights; for an evaluation."""
+        for own, source in self._configured:
+            own.copy_(source)
+
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the count of updates; the weights are `module.state_dict()`."""
         return {"updates": self.updates}
@@ -75,3 +82,11 @@ class MovingAverage:
         if not self._config.warm_up:
             return least
         return (9 / (10 + self.updates)).clamp(min=least)
+
+
+def _divided(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Returns what a state dict of the network holds, and the buffers that it does not hold."""
+    saved = model.state_dict()
+    buffers = dict(model.named_buffers())
+    held = [*model.parameters(), *(buffers[name] for name in buffers if name in saved)]
+    return held, [buffers[name] for name in buffers if name not in saved]

@@ -13,6 +13,7 @@ from service.training.retention import (
     checkpoint_folders,
     keep_best_and_last,
 )
+from service.training.turn import Turn
 
 
 class LocalWorker:
@@ -66,6 +67,10 @@ class LocalWorker:
         for complaint in complaints:
             self.warn(f"{complaint}; using the checkpoint before it")
         return content
+
+    def turn(self, step: int) -> Turn:
+        """Goes on: nobody steers a run in one process."""
+        return "go_on"
 
     def finish(self) -> None:
         """Waits until the last checkpoint is written."""

@@ -1,36 +1,24 @@
 """The one training loop: it knows a task and a worker, and nothing of Ray, MLflow or pictures."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Generic
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from service.config.optimization import OptimizerChoice, ScheduleChoice
-from service.config.training import CheckpointConfig, TrainingConfig
+from service.training.checkpoint import CheckpointContent, read_checkpoint
 from service.training.length import RunLength
 from service.training.schedules import learning_rate_factor, set_learning_rate
 from service.training.seeding import make_deterministic
+from service.training.settings import Settings
 from service.training.state import TrainingState
 from service.training.step import TrainingStep
 from service.training.task import B, Task
+from service.training.turn import Continuation
 from service.training.worker import Worker
 from service.training.wrapping import autocast, broadcast_buffers, wrap
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The parts of the configuration that the loop reads."""
-
-    training: TrainingConfig
-    optimizer: OptimizerChoice
-    schedule: ScheduleChoice
-    checkpoint: CheckpointConfig
-    config_yaml: str
-    """The whole resolved configuration, kept in each checkpoint."""
 
 
 class NonFiniteError(RuntimeError):
@@ -74,13 +62,13 @@ class _Run(Generic[B]):
         self._length = RunLength(task.samples_per_epoch, config.batch_size, config.duration)
         self._state = TrainingState(task.model, settings.optimizer, config)
         self._metrics: dict[str, float] = {}
-        self._restore()
+        latest = worker.latest_checkpoint()
+        if latest is not None:
+            self._restore(latest)
         self._step = TrainingStep(
             task, wrap(self._state.model, config), self._state, worker, config
         )
-        self._factor = learning_rate_factor(
-            settings.schedule, self._length.steps, self._length.steps_per_epoch
-        )
+        self._factor = self._learning_rate_factor()
         self._saved_at = time.monotonic()
         self._saved_step: int | None = self._state.step or None
         self._interval = _Interval(self._state.step)
@@ -91,17 +79,18 @@ class _Run(Generic[B]):
         evaluations = length.moments(self._settings.training.evaluate_every)
         if state.step >= length.steps:
             return self._metrics
-        batches = self._task.train_batches(state.position)
-        self._state.model.train()
+        self._batches = self._task.train_batches(state.position)
+        state.model.train()
         self._start_interval()
         while state.step < length.steps:
             set_learning_rate(state.optimizer, self._factor(state.step))
             self._task.begin_step(state.step, length)
-            self._step(batches)
+            self._step(self._batches)
             stop, due = self._look_around(state.step in evaluations)
             if state.step in evaluations:
                 self._evaluate()
                 self._save(self._metrics)
+                stop = stop or self._take_turn()
             elif due or stop:
                 # Without the figures of an earlier evaluation, which are not this checkpoint's.
                 self._save({})
@@ -110,11 +99,37 @@ class _Run(Generic[B]):
         self._worker.finish()
         return self._metrics
 
-    def _restore(self) -> None:
-        content = self._worker.latest_checkpoint()
-        if content is not None:
-            self._task.load_state_dict(self._state.restore(content))
-            self._metrics = dict(content.metrics)
+    def _restore(self, content: CheckpointContent) -> None:
+        self._task.load_state_dict(self._state.restore(content, self._settings.optimizer))
+        self._metrics = dict(content.metrics)
+
+    def _learning_rate_factor(self) -> Callable[[int], float]:
+        length = self._length
+        return learning_rate_factor(self._settings.schedule, length.steps, length.steps_per_epoch)
+
+    def _take_turn(self) -> bool:
+        """Asks how to go on, unless the run ends here; returns whether to stop."""
+        if self._state.step >= self._length.steps:
+            return False
+        turn = self._worker.turn(self._state.step)
+        if isinstance(turn, Continuation):
+            self._continue(turn)
+        # Waiting is no part of the training speed, and loses no work.
+        self._start_interval()
+        self._saved_at = time.monotonic()
+        return turn == "stop"
+
+    def _continue(self, turn: Continuation) -> None:
+        """Goes on from another state and with other values, without replacing any tensor in use."""
+        content, position = read_checkpoint(turn.checkpoint), self._state.position
+        self._task.change(turn.config)
+        self._settings = turn.settings
+        self._factor = self._learning_rate_factor()
+        self._restore(content)
+        self._saved_step = self._state.step
+        if self._state.position != position:
+            self._batches.close()
+            self._batches = self._task.train_batches(self._state.position)
 
     def _look_around(self, evaluating: bool) -> tuple[bool, bool]:
         """Logs where it is due; returns whether to stop and whether to write a checkpoint."""
@@ -168,6 +183,7 @@ class _Run(Generic[B]):
         figures = self._figures_of(self._state.model, "val/")
         self._state.model.train()
         if self._state.average is not None:
+            self._state.average.follow()
             figures |= self._figures_of(self._state.average.module, "val/ema_")
         figures["time/evaluation_seconds"] = time.monotonic() - start
         self._metrics = self._with_best(figures)

@@ -11,6 +11,8 @@ from torch.optim import SGD, AdamW, Optimizer
 from service.config.errors import ConfigurationError
 from service.config.optimization import AdamWConfig, LAMBConfig, OptimizerChoice, SGDConfig
 
+# What tells the state of SGD, AdamW and LAMB apart.
+_TELLING = frozenset({"momentum", "betas", "t"})
 # The normalisation layers whose parameters need not be vectors.
 _NORMALISATION = (nn.LayerNorm, nn.RMSNorm)
 
@@ -38,6 +40,26 @@ def build_optimizer(model: nn.Module, config: OptimizerChoice, batch_size: int) 
     optimizer.register_load_state_dict_pre_hook(_refuse_other_parameters)
     optimizer.register_load_state_dict_post_hook(_match_memory_order)
     return optimizer
+
+
+def apply_configuration(
+    optimizer: Optimizer, model: nn.Module, config: OptimizerChoice, batch_size: int
+) -> None:
+    """Gives an optimiser the values of a configuration; its state stays.
+
+    A loaded state brings the values that it was saved with, which may be those of another run.
+
+    Args:
+        optimizer: From `build_optimizer`.
+        model: The network it was built for.
+        config: Values for an optimiser of the same kind.
+        batch_size: Samples of one optimiser step over all workers.
+    """
+    lr, options = peak_learning_rate(config, batch_size), _options(config)
+    for group, wanted in zip(optimizer.param_groups, parameter_groups(model, config), strict=True):
+        group.update(options, initial_lr=lr, weight_decay=wanted["weight_decay"])
+    if isinstance(optimizer, SGD):
+        _match_momentum(optimizer)
 
 
 def peak_learning_rate(config: OptimizerChoice, batch_size: int) -> float:
@@ -69,16 +91,26 @@ def parameter_groups(model: nn.Module, config: OptimizerChoice) -> list[dict[str
     return [group for group in groups if group["params"]]
 
 
-def _construct(groups: list[dict[str, Any]], config: OptimizerChoice, lr: float) -> Optimizer:
+def _options(config: OptimizerChoice) -> dict[str, Any]:
+    """Returns the values that all groups share, beside the learning rate."""
     match config:
         case SGDConfig():
+            # torch refuses nesterov without momentum.
             nesterov = config.nesterov and config.momentum > 0
-            sgd = SGD(groups, lr=lr, momentum=config.momentum, nesterov=nesterov, fused=True)
-            _start_momentum(sgd)
+            return {"momentum": config.momentum, "nesterov": nesterov}
+        case AdamWConfig() | LAMBConfig():
+            return {"betas": (config.beta1, config.beta2), "eps": config.eps}
+
+
+def _construct(groups: list[dict[str, Any]], config: OptimizerChoice, lr: float) -> Optimizer:
+    options = _options(config)
+    match config:
+        case SGDConfig():
+            sgd = SGD(groups, lr=lr, fused=True, **options)
+            _match_momentum(sgd)
             return sgd
         case AdamWConfig():
-            betas = (config.beta1, config.beta2)
-            return AdamW(groups, lr=lr, betas=betas, eps=config.eps, fused=True)
+            return AdamW(groups, lr=lr, fused=True, **options)
         case LAMBConfig():
             try:
                 from service.training.lamb import LAMB
@@ -86,25 +118,31 @@ def _construct(groups: list[dict[str, Any]], config: OptimizerChoice, lr: float)
                 raise ConfigurationError(
                     "optimizer.kind lamb needs timm 1.0.31 or newer: pip install 'service[lamb]'"
                 ) from error
-            return LAMB(groups, lr=lr, betas=(config.beta1, config.beta2), eps=config.eps)
+            return LAMB(groups, lr=lr, **options)
 
 
-def _start_momentum(optimizer: SGD) -> None:
-    """Gives every parameter a momentum of zeros.
+def _match_momentum(optimizer: SGD) -> None:
+    """Gives every parameter without a momentum one of zeros, or takes it where there is none.
 
     Left to itself the fused kernel allocates the momentum in its first step without filling it, and
     keeps that garbage if the step is skipped. From zeros the first step gives the gradient itself,
     as torch's own first step does, since nothing is dampened.
     """
     for group in optimizer.param_groups:
-        if group["momentum"] > 0:
-            for parameter in group["params"]:
+        for parameter in group["params"]:
+            if group["momentum"] == 0:
+                optimizer.state.pop(parameter, None)
+            elif "momentum_buffer" not in optimizer.state[parameter]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _refuse_other_parameters(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Compares the parameters' names, where torch would only count them."""
+    """Compares the kind and the parameters' names, where torch would only count parameters."""
     for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+        if own.keys() & _TELLING != saved.keys() & _TELLING:
+            raise ValueError(
+                "optimizer.kind: the optimiser state is of another kind; choose the one it had"
+            )
         if own["param_names"] != saved["param_names"]:
             different = sorted(set(own["param_names"]) ^ set(saved["param_names"]))
             raise ValueError(f"the optimiser state is of another network: {', '.join(different)}")

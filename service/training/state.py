@@ -12,7 +12,7 @@ from service.config.training import TrainingConfig
 from service.training.averaging import MovingAverage
 from service.training.checkpoint import CheckpointContent, snapshot
 from service.training.guard import GuardedStep
-from service.training.optimizers import build_optimizer
+from service.training.optimizers import apply_configuration, build_optimizer
 from service.training.wrapping import prepare
 
 
@@ -83,8 +83,12 @@ class TrainingState:
             )
         )
 
-    def restore(self, content: CheckpointContent) -> Mapping[str, Any]:
-        """Continues from a checkpoint and returns what the task had kept.
+    def restore(self, content: CheckpointContent, optimizer: OptimizerChoice) -> Mapping[str, Any]:
+        """Continues from a checkpoint, in place, and returns what the task had kept.
+
+        Args:
+            content: The checkpoint.
+            optimizer: Values for the optimiser; those in the checkpoint may be of another run.
 
         Raises:
             ConfigurationError: The checkpoint is of another model, batch size or average.
@@ -105,6 +109,7 @@ class TrainingState:
             _load(self.average.module, content.ema)
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        apply_configuration(self.optimizer, self.model, optimizer, self._batch_size)
         self.guard.load_state_dict(state["guard"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])

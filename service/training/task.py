@@ -1,6 +1,6 @@
 """What is trained: the loop's only view of models, data and losses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
@@ -31,11 +31,27 @@ class Task(Protocol[B]):
     samples_per_epoch: int
     """Training samples of an epoch, over all workers."""
 
-    def train_batches(self, position: int) -> Iterator[B]:
+    def train_batches(self, position: int) -> Generator[B, None, None]:
         """Yields this worker's micro-batches for ever, from the step that starts at `position`.
+
+        Closing it ends what it started, such as loading processes.
 
         Args:
             position: Samples that the run has seen, over all workers.
+        """
+        ...
+
+    def change(self, config: Any) -> None:  # noqa: ANN401  # each task has its own configuration
+        """Takes over another configuration between two steps, in place.
+
+        No parameter or buffer is replaced, since what was compiled and wrapped refers to them. What
+        `train_batches` yields at a position stays the same.
+
+        Args:
+            config: The whole configuration, resolved.
+
+        Raises:
+            ConfigurationError: It differs in what cannot change in a running training.
         """
         ...
 

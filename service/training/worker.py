@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 
 from service.training.checkpoint import CheckpointContent
+from service.training.turn import Turn
 
 
 class Worker(Protocol):
@@ -42,6 +43,17 @@ class Worker(Protocol):
 
     def latest_checkpoint(self) -> CheckpointContent | None:
         """Returns the newest undamaged checkpoint of the run, or None at its start."""
+        ...
+
+    def turn(self, step: int) -> Turn:
+        """Returns how the run goes on after an evaluation; it may wait for the answer.
+
+        Every worker calls it once the evaluation's checkpoint was handed over, except at the end of
+        the run, and every worker gets the same answer.
+
+        Args:
+            step: Optimiser steps done.
+        """
         ...
 
     def stop_requested(self) -> bool:

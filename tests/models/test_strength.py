@@ -14,8 +14,8 @@ from service.config.regularizer import (
     ShakeDropConfig,
     ShakeShakeConfig,
 )
-from service.models import ResidualNetwork, build_network, set_strength
-from service.models.strength import strengths
+from service.models import ResidualNetwork, build_network, resolved, set_strength
+from service.models.strength import apply_strengths, strengths
 from service.regularization import DropBlock2d, RandomDrop, ShakeDrop
 
 Tiny = Callable[..., ModelConfig]
@@ -115,3 +115,97 @@ def test_a_regulariser_without_strength_is_refused(tiny: Tiny, kind: str) -> Non
     network = build_network(tiny("shake_resnet", regularizer={"kind": kind}), classes=2)
     with pytest.raises(ValueError, match=f"the regulariser {kind} has no strength to set"):
         set_strength(network, 0.5)
+
+
+# Fields with which a network is built, and other strengths.
+CHANGES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "shakedrop": (
+        {"kind": "shakedrop", "p_l": 0.9},
+        {
+            "p_l": 0.3,
+            "alpha": {"low": -0.5, "high": 0.25},
+            "beta": {"low": 0.125, "high": 0.75},
+        },
+    ),
+    "shakedrop_b": (
+        {"kind": "shakedrop", "placement": "branch", "level": "image"},
+        {"p_l": 0.0, "alpha": {"low": 0.5, "high": 1.5}, "beta": {"low": -1.0, "high": -1.0}},
+    ),
+    "random_drop": ({"kind": "random_drop"}, {"p_l": 0.125}),
+    "drop_block": (
+        {"kind": "drop_block", "stages": 3, "earlier_factor": 0.3},
+        {"drop_prob": 0.25, "earlier_factor": 0.5},
+    ),
+    "shake_shake": ({"kind": "shake_shake"}, {}),
+    "none": ({"kind": "none"}, {}),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_strengths_applied_are_strengths_built(tiny: Tiny, kind: str) -> None:
+    built, changes = CHANGES[kind]
+    network = build_network(tiny("two_branches", regularizer=built), classes=2)
+    other_config = resolved(tiny("two_branches", regularizer={**built, **changes}))
+    other = build_network(other_config, classes=2)
+    other.load_state_dict(network.state_dict())
+    before = {key: (id(b), b.data_ptr(), b.clone()) for key, b in network.named_buffers()}
+    apply_strengths(network, other_config.regularizer)
+    after = dict(network.named_buffers())
+    for key, buffer in other.named_buffers():
+        assert torch.equal(after[key], buffer), key
+        # In place: nothing that holds a buffer loses it.
+        assert before[key][:2] == (id(after[key]), after[key].data_ptr())
+    assert any(not torch.equal(after[key], old) for key, (_, _, old) in before.items()) == bool(
+        changes
+    )
+    # What is computed from them follows: the coefficient of evaluation depends on P_L and α.
+    pictures = torch.randn(2, 3, 16, 16)
+    for mode in (True, False):
+        outputs = []
+        for each in (network, other):
+            torch.manual_seed(1)
+            outputs.append(each.train(mode)(pictures))
+        assert torch.equal(*outputs)
+
+
+def test_every_block_gets_its_own_strength(tiny: Tiny) -> None:
+    network = build_network(tiny("resnet", regularizer={"kind": "shakedrop"}), classes=2)
+    config = resolved(tiny("resnet", regularizer={"kind": "shakedrop", "p_l": 0.2})).regularizer
+    assert isinstance(config, ShakeDropConfig)
+    alpha = config.alpha.model_copy(update={"low": -2.0, "high": 1.0})
+    apply_strengths(network, config.model_copy(update={"alpha": alpha}))
+    units = [unit for unit in network.modules() if isinstance(unit, ShakeDrop)]
+    assert len(units) == 8
+    for block, unit in enumerate(units, start=1):
+        p = 1 - block / 8 * 0.8
+        assert float(unit.p) == pytest.approx(p)
+        branch = torch.full((1, 1, 1, 1), 3.0)
+        assert float(unit.eval()(branch)) == pytest.approx(3 * (p + (1 - p) * -0.5))
+
+
+def test_a_schedule_goes_on_from_the_strengths_applied(tiny: Tiny) -> None:
+    drop = {"kind": "drop_block", "stages": 2, "drop_prob": 0.5, "earlier_factor": 0.25}
+    network = build_network(tiny("resnet", regularizer=drop), classes=2)
+    changed = tiny("resnet", regularizer={**drop, "earlier_factor": 0.5}).regularizer
+    apply_strengths(network, changed)
+    set_strength(network, 0.25)
+    assert network.regularizer == changed
+    assert set(found(network)) == {0.125, 0.25}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"kind": "random_drop"}, "only strengths can change"),
+        ({"kind": "shakedrop", "level": "batch"}, "only strengths can change"),
+        ({"kind": "shakedrop", "p_l": 0.1}, "alpha has an open end"),
+    ],
+)
+def test_what_is_no_strength_cannot_be_applied(
+    tiny: Tiny, other: dict[str, object], message: str
+) -> None:
+    network = build_network(tiny("resnet", regularizer={"kind": "shakedrop"}), classes=2)
+    before = found(network)
+    with pytest.raises(ValueError, match=message):
+        apply_strengths(network, tiny("resnet", regularizer=other).regularizer)
+    assert found(network) == before

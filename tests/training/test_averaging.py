@@ -123,3 +123,19 @@ def test_a_restored_average_goes_on_with_the_same_bits() -> None:
     resumed.update(4, TAKEN)
     assert same(copied(average.module), copied(resumed.module))
     assert not same(copied(resumed.module), weights)
+
+
+def test_what_no_state_dict_holds_is_not_averaged() -> None:
+    model = network()
+    model.register_buffer("strength", torch.tensor(1.0), persistent=False)
+    average = MovingAverage(model, AveragingConfig(decay=0.9))
+    model.strength.fill_(0.25)
+    average.update(0, TAKEN)
+    assert float(average.module.strength) == 1
+    average.follow()
+    assert float(average.module.strength) == 0.25
+    # It holds from the evaluation on and exactly, whatever the interval of the updates.
+    model.strength.fill_(0.5)
+    assert float(average.module.strength) == 0.25
+    average.follow()
+    assert float(average.module.strength) == 0.5

@@ -25,6 +25,7 @@ class Silent:
         self.warn = worker.warn
         self.latest_checkpoint = worker.latest_checkpoint
         self.stop_requested = worker.stop_requested
+        self.turn = worker.turn
         self.report = worker.report
         # Retention tidies up what a killed writer left, so only the process that writes may do it.
         self.finish = worker.finish if rank == 0 else lambda: None

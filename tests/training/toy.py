@@ -1,6 +1,6 @@
 """A small task for the loop: a convolutional network with batch normalisation and dropout."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from service.config.optimization import AveragingConfig, CosineConfig, SGDConfig
 from service.config.training import CheckpointConfig, TrainingConfig
 from service.training.length import RunLength
 from service.training.local import LocalWorker
-from service.training.loop import Settings
+from service.training.settings import Settings
+from service.training.turn import Turn
 
 SAMPLES = 40
 
@@ -41,6 +42,7 @@ class ToyTask:
         self.samples_per_epoch = SAMPLES
         self.poisoned: frozenset[int] = frozenset()
         self.begun: list[int] = []
+        self.loading: list[int] = []
         self._config, self._rank, self._world_size = config, rank, world_size
         torch.manual_seed(0)
         self.model: nn.Module = nn.Sequential(
@@ -52,16 +54,26 @@ class ToyTask:
             nn.Linear(128, 4),
         )
 
-    def train_batches(self, position: int) -> Iterator[ToyBatch]:
-        size, parts = self._config.batch_size, self._config.accumulation
-        while True:
-            stream = torch.arange(position, position + size)[self._rank :: self._world_size]
-            for part in stream.tensor_split(parts):
-                inputs = self.inputs[part % SAMPLES].clone()
-                if position // size in self.poisoned and self._rank == 0:
-                    inputs[0] = torch.nan
-                yield ToyBatch(inputs, self.labels[part % SAMPLES])
-            position += size
+    def train_batches(self, position: int) -> Generator[ToyBatch, None, None]:
+        size, parts, start = self._config.batch_size, self._config.accumulation, position
+        self.loading.append(start)
+        try:
+            while True:
+                stream = torch.arange(position, position + size)[self._rank :: self._world_size]
+                for part in stream.tensor_split(parts):
+                    inputs = self.inputs[part % SAMPLES].clone()
+                    if position // size in self.poisoned and self._rank == 0:
+                        inputs[0] = torch.nan
+                    yield ToyBatch(inputs, self.labels[part % SAMPLES])
+                position += size
+        finally:
+            self.loading.remove(start)
+
+    def change(self, config: float) -> None:
+        """Takes a rate of dropout."""
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = config
 
     def begin_step(self, step: int, length: RunLength) -> None:
         self.begun.append(step)
@@ -128,3 +140,26 @@ def local_worker(folder: Path, recorder: Recorder, settings: Settings) -> LocalW
         recorder.warnings.append,
         recorder.stop_requested,
     )
+
+
+class SteeredWorker(LocalWorker):
+    """A local worker that is told at some steps how to go on; each answer is given once."""
+
+    def __init__(
+        self, folder: Path, recorder: Recorder, settings: Settings, turns: Mapping[int, Turn]
+    ) -> None:
+        super().__init__(
+            folder,
+            torch.device("cpu"),
+            1,
+            settings.checkpoint,
+            recorder.log,
+            recorder.warnings.append,
+            recorder.stop_requested,
+        )
+        self.asked: list[int] = []
+        self._turns = dict(turns)
+
+    def turn(self, step: int) -> Turn:
+        self.asked.append(step)
+        return self._turns.pop(step, "go_on")

@@ -1,0 +1,44 @@
+"""Taking over another trial's checkpoint (population based training)."""
+
+import shutil
+import time
+from pathlib import Path
+
+from service.data.atomic import whole_folder
+from service.training.checkpoint import remove_checkpoint
+from service.training.retention import checkpoint_folder
+
+_PATIENCE = 120.0  # seconds a checkpoint may take to be written
+
+
+def adopt(folder: Path, donor: Path, step: int) -> Path:
+    """Copies another run's checkpoint into a run's folder, aside from the run's own.
+
+    There it stays until the next one is adopted, so that a restarted run finds it.
+
+    Args:
+        folder: Folder of the run.
+        donor: Folder of the other run.
+        step: Optimiser steps after which the checkpoint was written.
+
+    Returns:
+        The copy.
+
+    Raises:
+        TimeoutError: The other run's checkpoint does not appear.
+    """
+    source, target = checkpoint_folder(donor, step), checkpoint_folder(folder / "adopted", step)
+    _wait_for(source)
+    remove_checkpoint(target)
+    with whole_folder(target) as unfinished:
+        shutil.copytree(source, unfinished, dirs_exist_ok=True)
+    return target
+
+
+def _wait_for(folder: Path) -> None:
+    """Waits until a checkpoint is there: it appears whole, a while after its evaluation."""
+    until = time.monotonic() + _PATIENCE
+    while not folder.is_dir():
+        if time.monotonic() > until:
+            raise TimeoutError(f"{folder} was not written within {_PATIENCE:g} s")
+        time.sleep(0.1)

@@ -1,0 +1,155 @@
+"""The driver of a sweep: checks, starts, follows, ends."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from service.cluster.console import announce
+from service.cluster.job import Application
+from service.cluster.preparation import base_request
+from service.cluster.resources import plan_trials
+from service.cluster.runs import check_name
+from service.cluster.session import absolute_storage, join, leave
+from service.cluster.sweeps import folders
+from service.cluster.sweeps.summary import Summary
+from service.cluster.sweeps.sweep import SWEEP_TAG, Sweep
+from service.config.errors import ConfigurationError
+from service.config.loading import to_yaml
+from service.config.sweep_files import RECIPES, SweepFile, recipe_tree
+from service.search.ledger import Ledger
+from service.search.proposals import Proposals, build
+
+if TYPE_CHECKING:
+    from service.cluster.sweeps.tuning import Tuning
+
+# Read by Tune when it is imported.
+_TUNE_SETTINGS = {
+    # Results go to our ledger and to MLflow, not into four files for each trial.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # The driver asks trials to save and end; Tune's own handler would not wait for them.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Its new output has a banner that cannot be switched off.
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep ended."""
+
+    sweep: Sweep
+    ledger: Ledger
+    stopped: bool
+    """Whether it was asked to stop before its end; it can be continued."""
+    compare: str | None
+    """Address of MLflow's page that compares the trials, if MLflow answers."""
+    gaps: list[float]
+    """Seconds from free room to a trial's first step, for each trial that began."""
+
+
+def run_sweep(config: SweepFile, application: Application, *, resume: bool) -> Outcome:
+    """Runs a sweep to its end.
+
+    Args:
+        config: The sweep file.
+        application: What its pipeline trains.
+        resume: Whether to go on with the sweep of this name, if there is one.
+
+    Raises:
+        ConfigurationError: Something cannot be used; nothing was started.
+    """
+    storage = absolute_storage(config.storage.path)
+    config = _named(config, storage, resume)
+    ledger_file = folders.ledger(storage, config)
+    announce(f"sweep {config.name}: checking the space and the data")
+    proposals = build(config.sweep, RECIPES[config.sweep.pipeline], recipe_tree(config))
+    sweep = _prepare(config, storage, application, proposals.total)
+    try:
+        folders.record(sweep.folder, config)
+        ledger = Ledger(ledger_file)
+        for trial in ledger.trials:
+            proposals.tell(trial)
+        return _run(sweep, ledger, proposals)
+    finally:
+        leave()
+
+
+def _named(config: SweepFile, storage: Path, resume: bool) -> SweepFile:
+    name = config.name or folders.new_name(config.sweep.search.kind)
+    check_name(name)
+    config = config.model_copy(update={"name": name})
+    if folders.exists(storage / name):
+        if not resume:
+            raise ConfigurationError(
+                f"name: the sweep {name} exists in {storage}; continue it with --resume, or choose "
+                "another name"
+            )
+        folders.check_resumable(storage / name, config)
+    elif (storage / name).exists():
+        raise ConfigurationError(f"name: {storage / name} is no sweep; choose another name")
+    return config
+
+
+def _prepare(config: SweepFile, storage: Path, application: Application, trials: int) -> Sweep:
+    """Checks what would fail in every trial, and shares the cluster out."""
+    recipe = RECIPES[config.sweep.pipeline].model_validate(recipe_tree(config))
+    measured = application.metrics(recipe)
+    if config.sweep.metric not in measured:
+        raise ConfigurationError(
+            f"sweep.metric: {config.sweep.metric} is not measured; choose from "
+            f"{', '.join(measured)}"
+        )
+    for name, value in _TUNE_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    facts = application.check(recipe, storage)
+    nodes = join(config.cluster)
+    try:
+        plan = plan_trials(config.cluster, nodes, config.sweep.concurrent_trials, trials)
+        request = None
+        if config.tracking.enabled:
+            name = str(config.name)
+            text = to_yaml(config)
+            request = base_request(config, storage, name, text, plan.each.nodes)
+            request = replace(request, tags={**request.tags, SWEEP_TAG: name})
+    except ConfigurationError:
+        leave()
+        raise
+    return Sweep(config, storage, application, facts, plan, request)
+
+
+def _run(sweep: Sweep, ledger: Ledger, proposals: Proposals) -> Outcome:
+    from service.cluster.sweeps.leftovers import clear_leftovers
+    from service.cluster.sweeps.tuning import Tuning
+
+    tuning = Tuning(sweep, ledger, proposals)
+    with Summary(sweep, ledger) as summary:
+        with _stoppable(tuning):
+            tuning.run(summary.log)
+        clear_leftovers()
+        summary.finish(stopped=tuning.stopped)
+    shutil.rmtree(folders.tune_folder(sweep.folder), ignore_errors=True)
+    return Outcome(sweep, ledger, tuning.stopped, summary.compare_address(), tuning.gaps)
+
+
+@contextmanager
+def _stoppable(tuning: "Tuning") -> Iterator[None]:
+    """Turns the first SIGTERM or Ctrl-C into a request to save and end; a second ends at once."""
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if tuning.stopped:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
+        tuning.stop()
+        announce("asked to stop: trials save a checkpoint first; ask again to end at once")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

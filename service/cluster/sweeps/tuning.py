@@ -1,0 +1,130 @@
+"""The part of a sweep that Ray Tune does."""
+
+import logging
+import random
+import shutil
+from collections.abc import Callable
+from math import floor
+
+from ray import tune
+
+from service.cluster.console import announce
+from service.cluster.sweeps import folders
+from service.cluster.sweeps.budget import Budget
+from service.cluster.sweeps.ending import Ending
+from service.cluster.sweeps.following import Following
+from service.cluster.sweeps.live_table import LiveTable
+from service.cluster.sweeps.proposing import Proposing
+from service.cluster.sweeps.scheduling import build_scheduler
+from service.cluster.sweeps.sweep import Sweep
+from service.cluster.sweeps.trial_actor import METRIC, TrialActor
+from service.config.sweep import PopulationConfig
+from service.config.sweep_files import RECIPES, recipe_tree
+from service.search.ledger import Ledger
+from service.search.proposals import Proposals
+from service.search.repair import Repair
+
+# Every cluster has one of these, on its head node, whatever else it has.
+_HEAD = "node:__internal_head__"
+_MOST_AT_ONCE = 25
+
+
+def head_share(concurrent: int) -> float:
+    """Returns a trial's share of the head node, such that no more trials fit at once.
+
+    What stays free is for Ray Train, which takes a thousandth for each run: without it no run
+    begins. Beyond 25 trials there is not enough of it for an exact bound.
+    """
+    if concurrent > _MOST_AT_ONCE:
+        return floor(9_000 / concurrent) / 10_000
+    return (floor(10_000 / (concurrent + 1)) + 1) / 10_000
+
+
+class Tuning:
+    """Runs the trials that are still to run.
+
+    Args:
+        sweep: The sweep.
+        ledger: Its trials so far.
+        proposals: Where new ones come from.
+    """
+
+    def __init__(self, sweep: Sweep, ledger: Ledger, proposals: Proposals) -> None:
+        self._sweep = sweep
+        self._ledger = ledger
+        self._proposals = proposals
+        self._budget = Budget(sweep.search.budget, ledger)
+        self.gaps: list[float] = []
+        """Seconds from free room to a trial's first step, for each trial that began."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._budget.asked_to_stop
+
+    def stop(self) -> None:
+        """Asks it to save and end."""
+        self._budget.asked_to_stop = True
+
+    def run(self, log: Callable[[], None]) -> None:
+        """Runs until every trial has ended, the budget is spent, or it is asked to stop.
+
+        Args:
+            log: Called after each result.
+        """
+        ledger, total = self._ledger, self._proposals.total
+        left = total - sum(trial.status != "running" for trial in ledger.trials)
+        if left <= 0 or self._budget.stop_all():
+            announce(f"nothing left to run: {len(ledger.trials)} of {total} trials are known")
+            return
+        plan = self._sweep.plan
+        announce(
+            f"{left} trials of {self._sweep.length.epochs:g} epochs, {plan.concurrent} at a time, "
+            f"{plan.each.num_workers} worker(s) each, folder {self._sweep.folder}"
+        )
+        table = LiveTable(self._sweep, ledger, lambda: self._budget.elapsed, total)
+        ending = Ending(self._sweep)
+        following = Following(
+            self._sweep, ledger, self._proposals, self._budget, ending, table, log
+        )
+        try:
+            self._tune(following)
+        finally:
+            ending.close()
+            table.close()
+        self.gaps = following.gaps
+
+    def _repair(self) -> Repair:
+        search = self._sweep.search
+        seed = search.scheduler.seed if isinstance(search.scheduler, PopulationConfig) else 0
+        return Repair(search, RECIPES[search.pipeline], recipe_tree(self._sweep.config), seed)
+
+    def _tune(self, following: Following) -> None:
+        """Runs Tune by its function: a `Tuner` would pickle what follows the sweep."""
+        sweep, scheduler = self._sweep, self._sweep.search.scheduler
+        # Its own records serve it for the life of this driver only: the ledger outlives it.
+        shutil.rmtree(folders.tune_folder(sweep.folder), ignore_errors=True)
+        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        share = head_share(sweep.plan.concurrent)
+        actor = tune.with_parameters(TrialActor, sweep=sweep)
+        if isinstance(scheduler, PopulationConfig):
+            random.seed(scheduler.seed)  # Tune's draws
+        live = self._proposals.total if sweep.steered else sweep.plan.concurrent
+        tune.run(
+            tune.with_resources(actor, tune.PlacementGroupFactory([{"CPU": 0, _HEAD: share}])),
+            name=folders.tune_folder(sweep.folder).name,
+            storage_path=str(sweep.folder),
+            metric=METRIC,
+            mode=sweep.search.mode,
+            search_alg=Proposing(self._ledger, self._proposals, live, population=sweep.steered),
+            scheduler=build_scheduler(
+                sweep.search, sweep.length.epochs, self._ledger.trials, self._repair()
+            ),
+            stop=self._budget,
+            callbacks=[following],
+            max_failures=1,
+            raise_on_failed_trial=False,
+            # The next trial finds torch imported.
+            reuse_actors=True,
+            verbose=0,
+        )

@@ -1,0 +1,1 @@
+"""Searches over the configuration, without Ray: spaces, proposals, trials, what they show."""

@@ -1,0 +1,81 @@
+"""The runs of a sweep: files and tags that are stored beside what the journals bring."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from service.tracking.client import TrackingUnavailableError, connect, unavailable_on_failure
+from service.tracking.delivery import Delivery
+from service.tracking.request import RunRequest
+
+
+def store_files(folder: Path, request: RunRequest, files: Sequence[Path]) -> str | None:
+    """Stores files with a run, which is opened for it.
+
+    Args:
+        folder: The run's folder.
+        request: The run.
+        files: What to store, under the files' own names.
+
+    Returns:
+        None, or one line that says why they were not stored.
+    """
+    try:
+        run_id = Delivery(folder, request).open().run_id
+        with unavailable_on_failure():
+            client = connect(request.uri)
+            for file in files:
+                client.log_artifact(run_id, str(file))
+    except TrackingUnavailableError as error:
+        return f"{', '.join(file.name for file in files)} not stored in MLflow: {error}"
+    return None
+
+
+def runs_with_tag(request: RunRequest, tag: str, value: str, by: str) -> dict[str, str]:
+    """Returns the runs of an experiment that carry a tag, as MLflow calls them.
+
+    Args:
+        request: Any run of the experiment.
+        tag: Name of the tag.
+        value: Its value.
+        by: Another tag, whose value is the key of the result; runs without it are left out.
+
+    Raises:
+        TrackingUnavailableError: MLflow cannot be used now.
+    """
+    with unavailable_on_failure():
+        client = connect(request.uri)
+        experiment = client.get_experiment_by_name(request.experiment)
+        if experiment is None:
+            return {}
+        quoted = value.replace("'", "\\'")
+        found: dict[str, str] = {}
+        token = None
+        while True:
+            page = client.search_runs(
+                [experiment.experiment_id],
+                filter_string=f"tags.`{tag}` = '{quoted}'",
+                max_results=1000,
+                page_token=token,
+            )
+            found |= {run.data.tags[by]: run.info.run_id for run in page if by in run.data.tags}
+            token = page.token
+            if not token:
+                return found
+
+
+def set_tags(request: RunRequest, tags: Mapping[str, Mapping[str, str]]) -> None:
+    """Sets tags of several runs.
+
+    Args:
+        request: Any run of the experiment.
+        tags: Name and value of each tag, by MLflow's name for the run.
+
+    Raises:
+        TrackingUnavailableError: MLflow cannot be used now.
+    """
+    from mlflow.entities import RunTag
+
+    with unavailable_on_failure():
+        client = connect(request.uri)
+        for run_id, values in tags.items():
+            client.log_batch(run_id, tags=[RunTag(name, text) for name, text in values.items()])
