@@ -73,7 +73,13 @@ def plan_trials(
         )
     lone = 1 if config.cpus_per_worker == "auto" else config.cpus_per_worker
     fitting = sum(_room(node, lone, gpus) for node in nodes) // workers
-    count = max(1, min(fitting, trials)) if concurrent == "auto" else concurrent
+    count = max(1, min(fitting if concurrent == "auto" else concurrent, trials))
+    if count > max(1, fitting):
+        raise ConfigurationError(
+            f"sweep.concurrent_trials: {count} trials at the same time do not fit; the cluster has "
+            f"room for {fitting}, of {workers} worker{'s' * (workers != 1)} each; leave it at "
+            "auto, or lower it or what each worker gets"
+        )
     together = config.model_copy(update={"num_workers": workers * count})
     return TrialPlan(replace(plan_workers(together, nodes), num_workers=workers), count)
 
@@ -111,7 +117,7 @@ def _gpus_per_worker(config: ClusterConfig, nodes: Sequence[Node]) -> float:
 
 
 def _natural_workers(node: Node, gpus: float) -> int:
-    return floor(node.gpus / gpus) if gpus else min(2, node.cpus)
+    return node.gpus * floor(1 / gpus) if gpus else min(2, node.cpus)
 
 
 def _even_share(nodes: Sequence[Node], workers: int, gpus: float) -> int:
@@ -123,7 +129,8 @@ def _even_share(nodes: Sequence[Node], workers: int, gpus: float) -> int:
 
 def _room(node: Node, cpus: int, gpus: float) -> int:
     by_cpus = node.cpus // cpus
-    return min(by_cpus, floor(node.gpus / gpus)) if gpus else by_cpus
+    # A worker's share lies on one GPU.
+    return min(by_cpus, node.gpus * floor(1 / gpus)) if gpus else by_cpus
 
 
 def _shortage(workers: int, cpus: int, gpus: float, nodes: Sequence[Node], room: int) -> str:

@@ -1,6 +1,7 @@
 """Validation errors as a person wants to read them: key, value, what is allowed, a hint."""
 
 import difflib
+from dataclasses import replace
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -92,7 +93,7 @@ def _locate(
 
 def _unknown(schema: type[Config], tree: Tree, path: str) -> str:
     name = path.rsplit(".", 1)[-1]
-    descriptions = list(describe(schema()))
+    descriptions = [_in_place(field, tree, path) for field in describe(schema())]
     # A section of another kind, such as ShakeDrop's alpha, shows by the fields below it.
     same = [d for d in descriptions if f"{d.path}.".startswith(f"{path}.")]
     known = [d.path for d in descriptions if _exists(tree, d)]
@@ -114,6 +115,17 @@ def _unknown(schema: type[Config], tree: Tree, path: str) -> str:
         f"did you mean {' or '.join(suggestions)}?" if suggestions else "see --help for all options"
     )
     return f"unknown option '{path}': {hint}"
+
+
+def _in_place(field: FieldDescription, tree: Tree, path: str) -> FieldDescription:
+    """Returns a field of a mapping's sections as one of the section that a path leads into."""
+    mapping, sign, _ = field.path.partition(".<name>")
+    entries = _value_at(tree, mapping) if sign else None
+    for name in entries if isinstance(entries, dict) else ():
+        if path.startswith(f"{mapping}.{name}."):
+            place, union = (text.replace("<name>", name) for text in (field.path, field.union))
+            return replace(field, path=place, union=union)
+    return field
 
 
 def _unknown_kind(path: str, field: FieldInfo | None, details: ErrorDetails) -> str:

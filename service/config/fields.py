@@ -127,7 +127,7 @@ def _describe_choice(
         for name, part in cls.model_fields.items():
             if name != "kind":
                 instance = default if arm == chosen or name in kept else None
-                value = getattr(instance, name, part.default)
+                value = getattr(instance, name, part.get_default(call_default_factory=True))
                 key = (name, repr(value), repr(part))
                 seen.setdefault(key, (part, value, []))[2].append(arm)
     for (name, _, _), (part, value, kinds) in seen.items():

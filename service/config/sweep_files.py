@@ -53,7 +53,7 @@ def load_sweep(files: Sequence[Path], overrides: Sequence[str]) -> SweepFile:
         section = layer.get("sweep")
         if isinstance(section, dict):
             pipeline = section.get("pipeline", pipeline)
-    if pipeline not in SCHEMAS:
+    if not isinstance(pipeline, str) or pipeline not in SCHEMAS:
         raise ConfigurationError(
             f"sweep.pipeline: must be one of {', '.join(SCHEMAS)} (got {pipeline!r})"
         )

@@ -29,8 +29,14 @@ class Ledger:
         self._trials: dict[int, Trial] = {}
         self.elapsed = 0.0
         """Seconds that the sweep had run at the last result."""
-        for event in _whole_lines(file):
-            self._apply(event)
+        for number, line in enumerate(_whole_lines(file), 1):
+            try:
+                self._apply(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                raise ConfigurationError(
+                    f"{file}: line {number} is damaged; restore the file, or start a new sweep "
+                    "under another name"
+                ) from None
 
     @property
     def trials(self) -> list[Trial]:
@@ -91,12 +97,15 @@ class Ledger:
             case "ended":
                 ending = {name: event[name] for name in ("status", "reason", "facts")}
                 self._trials[number] = replace(self._trials[number], **ending)
+            case other:
+                raise ValueError(f"{other} is no event")
 
 
 _RESULT = ("epoch", "value", "at", "seconds")
 
 
-def _whole_lines(file: Path) -> list[dict[str, Any]]:
+def _whole_lines(file: Path) -> list[bytes]:
+    """Returns the lines, without a last one that is not whole, which is cut off the file."""
     if not file.exists():
         return []
     data = file.read_bytes()
@@ -104,13 +113,4 @@ def _whole_lines(file: Path) -> list[dict[str, Any]]:
     if len(whole) < len(data):
         with file.open("r+b") as ledger:
             ledger.truncate(len(whole))
-    events = []
-    for number, line in enumerate(whole.splitlines(), 1):
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            raise ConfigurationError(
-                f"{file}: line {number} is damaged; restore the file, or start a new sweep under "
-                "another name"
-            ) from None
-    return events
+    return whole.splitlines()

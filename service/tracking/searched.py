@@ -22,6 +22,7 @@ _KNOWN = {
     "mixing.mixup_alpha": "mixup",
     "mixing.cutmix_alpha": "cutmix",
     "data.train.size": "train_size",
+    "data.evaluation.batch_size": "evaluation_batch_size",
     "data.train.cutout": "cutout",
     "data.train.augmentation.kind": "augmentation",
 }

@@ -47,13 +47,14 @@ def runs_with_tag(request: RunRequest, tag: str, value: str, by: str) -> dict[st
         experiment = client.get_experiment_by_name(request.experiment)
         if experiment is None:
             return {}
-        quoted = value.replace("'", "\\'")
+        # MLflow knows no escapes, but both kinds of quotes.
+        quote = '"' if "'" in value else "'"
         found: dict[str, str] = {}
         token = None
         while True:
             page = client.search_runs(
                 [experiment.experiment_id],
-                filter_string=f"tags.`{tag}` = '{quoted}'",
+                filter_string=f"tags.`{tag}` = {quote}{value}{quote}",
                 max_results=1000,
                 page_token=token,
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service.data.atomic import whole_folder
 from service.training.checkpoint import remove_checkpoint
-from service.training.retention import checkpoint_folder
+from service.training.retention import checkpoint_folder, checkpoint_folders
 
 _PATIENCE = 120.0  # seconds a checkpoint may take to be written
 
@@ -32,6 +32,9 @@ def adopt(folder: Path, donor: Path, step: int) -> Path:
     remove_checkpoint(target)
     with whole_folder(target) as unfinished:
         shutil.copytree(source, unfinished, dirs_exist_ok=True)
+    for adopted in checkpoint_folders(target.parent):
+        if adopted != target:
+            remove_checkpoint(adopted)
     return target
 
 

@@ -1,5 +1,6 @@
 """Sweeps by name: making, finding and continuing them."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,10 @@ def check_resumable(folder: Path, config: SweepFile) -> None:
     """
     begun = _fixed(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
     now = _fixed(config.model_dump(mode="json"))
-    for path in sorted(begun.keys() | now.keys()):
+    # A kind before the fields that come and go with it.
+    for path in sorted(
+        begun.keys() | now.keys(), key=lambda path: (not path.endswith("kind"), path)
+    ):
         if begun.get(path) != now.get(path):
             raise ConfigurationError(
                 f"{path}: the sweep {folder.name} began with {begun.get(path)} (got "
@@ -75,7 +79,15 @@ def check_resumable(folder: Path, config: SweepFile) -> None:
 
 
 def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
-    """Returns the sections that must stay, those of the search one by one."""
-    kept = {key: value for key, value in tree.items() if key not in (*_FREE_SECTIONS, "sweep")}
-    search = tree["sweep"].items()
-    return kept | {f"sweep.{key}": value for key, value in search if key not in _FREE_FIELDS}
+    """Returns what must stay: the values by their dotted paths."""
+    search = {key: value for key, value in tree["sweep"].items() if key not in _FREE_FIELDS}
+    kept = {key: value for key, value in tree.items() if key not in _FREE_SECTIONS}
+    return dict(_leaves({**kept, "sweep": search}, ""))
+
+
+def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401  # a tree of YAML
+    if not isinstance(tree, dict):
+        yield path, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))

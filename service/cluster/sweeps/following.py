@@ -12,11 +12,12 @@ from ray.tune.experiment import Trial as TuneTrial
 from service.cluster.sweeps.budget import Budget
 from service.cluster.sweeps.ending import Ending
 from service.cluster.sweeps.live_table import LiveTable
+from service.cluster.sweeps.population import Population
 from service.cluster.sweeps.sweep import Sweep
-from service.cluster.sweeps.trial_actor import EPOCH, METRIC, point_of, source_of
+from service.cluster.sweeps.trial_actor import EPOCH, METRIC
 from service.search.ledger import Ledger
 from service.search.proposals import Proposals
-from service.search.trials import Change, Result, Status
+from service.search.trials import Result, Status
 
 
 class Following(tune.Callback):
@@ -30,6 +31,7 @@ class Following(tune.Callback):
         ending: What is done with a trial that ended.
         table: What the terminal shows.
         log: Called after each result.
+        population: The scheduler of population based training, if that is used.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Following(tune.Callback):
         ending: Ending,
         table: LiveTable,
         log: Callable[[], None],
+        population: Population | None,
     ) -> None:
         self._sweep = sweep
         self._ledger = ledger
@@ -49,6 +52,7 @@ class Following(tune.Callback):
         self._ending = ending
         self._table = table
         self._log = log
+        self._population = population
         self._epochs = sweep.length.epochs
         self._free_since: deque[float] = deque([time.time()] * sweep.plan.concurrent)
         self._first_steps: set[int] = set()
@@ -115,16 +119,11 @@ class Following(tune.Callback):
         trials: list[TuneTrial],
         **info: Any,  # noqa: ANN401  # Tune's
     ) -> None:
-        """Notices trials that took over another one's state."""
-        if not self._sweep.steered:
+        """Lets the trials of a population go on, once the last one's result is written down."""
+        if self._population is None:
             return
-        for trial in trials:
-            known = self._ledger[int(trial.trial_id)]
-            point = point_of(trial.config)
-            if point != known.point and known.status == "running" and trial.checkpoint is not None:
-                source = source_of(trial.checkpoint.path)
-                self._ledger.change(known.number, Change(known.epochs, source, point))
-                self._table.show_change(self._ledger[known.number], source)
+        for number, source in self._population.meet().items():
+            self._table.show_change(self._ledger[number], source)
 
     def _end(self, number: int, status: Status, reason: str | None) -> None:
         self._free_since.append(time.time())

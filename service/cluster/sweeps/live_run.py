@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,17 +97,23 @@ class LiveRun:
         if self._error is not None:
             raise self._error
 
-    def stop(self, patience: float) -> None:
+    def stop(self, patience: float, refuse: Callable[[int], None] | None) -> None:
         """Asks the run to save and end, and waits until its workers are gone.
 
         Args:
             patience: Longest wait in seconds.
+            refuse: Called with the step of each evaluation meanwhile, where a steered run waits.
 
         Raises:
             TimeoutError: It did not end in time.
         """
         stop_file(self._job.folder).touch()
-        self._thread.join(patience)
+        until = time.monotonic() + patience
+        while self.alive and time.monotonic() < until:
+            self._thread.join(_LOOK_EVERY)
+            self._read()
+            while self._waiting and refuse is not None:
+                refuse(self._waiting.popleft().step)
         if self.alive:
             raise TimeoutError(f"{self._job.name} did not stop within {patience:g} s")
 

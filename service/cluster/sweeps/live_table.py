@@ -1,8 +1,10 @@
 """What the driver of a sweep shows while it goes on."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import TextIO
 
 from service.cluster.console import duration_text
@@ -103,7 +105,8 @@ class LiveTable:
         up = f"\x1b[{self._drawn_lines}F\x1b[J" if self._drawn_lines else ""
         self._stream.write(up + "\n".join(lines) + "\n")
         self._stream.flush()
-        self._drawn_lines = len(lines)
+        columns = shutil.get_terminal_size().columns
+        self._drawn_lines = sum(max(1, ceil(len(line) / columns)) for line in lines)
         self._drawn_at = time.monotonic()
 
     def _lines(self) -> list[str]:
@@ -119,7 +122,7 @@ class LiveTable:
         )
         head = f"{'trial':>5}  {'status':<8}  {'epoch':>6}  {self._metric_name:>8}  values"
         summary = f"{self._sweep.name}: {len(trials)}/{self._total} trials: {counts}"
-        return [head, *rows, f"{summary}  {self._progress()}"]
+        return [head, *rows, f"{summary}  {self._progress()}".rstrip()]
 
 
 def _row(trial: Trial, values: str, mode: str) -> str:

@@ -74,6 +74,11 @@ class Proposing(SearchAlgorithm):
         """Makes room for another trial."""
         self._room += 1
 
+    def set_finished(self) -> None:
+        """Hands out no more trials; what is left is for another driver."""
+        super().set_finished()  # type: ignore[no-untyped-call]  # Tune's
+        self._unfinished.clear()
+
     def is_finished(self) -> bool:
         """Tells whether nothing is left to begin."""
         return bool(self._finished) and not self._unfinished

@@ -128,10 +128,11 @@ class Summary:
             return None
         gone = {"checkpoint": f"removed: not among the best {self._sweep.search.keep}"}
         tags: dict[str, Mapping[str, str]] = {}
-        for number, run_id in self._trial_runs().items():
-            trial = self._ledger[int(number)]
+        runs = self._trial_runs()
+        for trial in self._ledger.trials:
+            run_id = runs.get(f"{trial.number:03d}")
             folder = trial.facts.get("checkpoint")
-            if folder is not None and not Path(folder).exists():
+            if run_id and folder is not None and not Path(folder).exists():
                 tags[run_id] = gone
         try:
             set_tags(self._request, tags)

@@ -1,7 +1,6 @@
 """The part of a sweep that Ray Tune does."""
 
 import logging
-import random
 import shutil
 from collections.abc import Callable
 from math import floor
@@ -14,6 +13,7 @@ from service.cluster.sweeps.budget import Budget
 from service.cluster.sweeps.ending import Ending
 from service.cluster.sweeps.following import Following
 from service.cluster.sweeps.live_table import LiveTable
+from service.cluster.sweeps.population import Population
 from service.cluster.sweeps.proposing import Proposing
 from service.cluster.sweeps.scheduling import build_scheduler
 from service.cluster.sweeps.sweep import Sweep
@@ -84,42 +84,45 @@ class Tuning:
         )
         table = LiveTable(self._sweep, ledger, lambda: self._budget.elapsed, total)
         ending = Ending(self._sweep)
+        population = self._population()
         following = Following(
-            self._sweep, ledger, self._proposals, self._budget, ending, table, log
+            self._sweep, ledger, self._proposals, self._budget, ending, table, log, population
         )
         try:
-            self._tune(following)
+            self._tune(following, population)
         finally:
             ending.close()
             table.close()
         self.gaps = following.gaps
 
-    def _repair(self) -> Repair:
+    def _population(self) -> Population | None:
         search = self._sweep.search
-        seed = search.scheduler.seed if isinstance(search.scheduler, PopulationConfig) else 0
-        return Repair(search, RECIPES[search.pipeline], recipe_tree(self._sweep.config), seed)
+        if not isinstance(search.scheduler, PopulationConfig):
+            return None
+        tree = recipe_tree(self._sweep.config)
+        repair = Repair(search, RECIPES[search.pipeline], tree, search.scheduler.seed)
+        total = self._proposals.total
+        return Population(self._sweep, self._ledger, total, search.scheduler, repair)
 
-    def _tune(self, following: Following) -> None:
+    def _tune(self, following: Following, population: Population | None) -> None:
         """Runs Tune by its function: a `Tuner` would pickle what follows the sweep."""
-        sweep, scheduler = self._sweep, self._sweep.search.scheduler
+        sweep, ledger = self._sweep, self._ledger
         # Its own records serve it for the life of this driver only: the ledger outlives it.
         shutil.rmtree(folders.tune_folder(sweep.folder), ignore_errors=True)
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
         share = head_share(sweep.plan.concurrent)
         actor = tune.with_parameters(TrialActor, sweep=sweep)
-        if isinstance(scheduler, PopulationConfig):
-            random.seed(scheduler.seed)  # Tune's draws
-        live = self._proposals.total if sweep.steered else sweep.plan.concurrent
+        live = self._proposals.total if population else sweep.plan.concurrent
+        proposing = Proposing(ledger, self._proposals, live, population=population is not None)
         tune.run(
             tune.with_resources(actor, tune.PlacementGroupFactory([{"CPU": 0, _HEAD: share}])),
             name=folders.tune_folder(sweep.folder).name,
             storage_path=str(sweep.folder),
             metric=METRIC,
             mode=sweep.search.mode,
-            search_alg=Proposing(self._ledger, self._proposals, live, population=sweep.steered),
-            scheduler=build_scheduler(
-                sweep.search, sweep.length.epochs, self._ledger.trials, self._repair()
-            ),
+            search_alg=proposing,
+            scheduler=population
+            or build_scheduler(sweep.search.scheduler, sweep.length.epochs, ledger.trials),
             stop=self._budget,
             callbacks=[following],
             max_failures=1,
