@@ -1,17 +1,13 @@
 """`pipelines/cifar.py` and `pipelines/compare.py` as a researcher uses them."""
 
-import io
 import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import running
 import torch
-from PIL import Image
+from small_pictures import write_parquet
 
 from service.cluster.pipeline import run_pipeline
 from service.training.checkpoint import read_checkpoint
@@ -30,20 +26,6 @@ SMALL = (
     "tracking.system_metrics_every=null",
     "cluster.num_workers=0",
 )
-
-
-def write_parquet(root: Path, name: str, count: int) -> None:
-    """Writes pictures of four classes that differ in colour, in the layout of uoft-cs/cifar10."""
-    generator = np.random.default_rng(len(name))
-    rows = []
-    for index in range(count):
-        pixels = generator.integers(0, 120, (32, 32, 3), dtype=np.uint8)
-        label = index % 4
-        pixels[:, :, label % 3] += 100 if label < 3 else 0
-        encoded = io.BytesIO()
-        Image.fromarray(pixels).save(encoded, "PNG")
-        rows.append({"img": {"bytes": encoded.getvalue(), "path": None}, "label": label})
-    pq.write_table(pa.Table.from_pylist(rows), root / f"{name}-00000-of-00001.parquet")
 
 
 @pytest.fixture(scope="module")
