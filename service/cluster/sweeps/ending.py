@@ -51,6 +51,18 @@ class Ending:
             tags["stopped_at_epoch"] = f"{trial.epochs:g}"
         self._submit(trial, _STATUS[trial.status], trial.reason, tags)
 
+    def take_up(self, trials: Sequence[Trial]) -> None:
+        """Ends what an earlier driver had not ended to the last; none of its workers lives.
+
+        Args:
+            trials: All trials so far.
+        """
+        for trial in trials:
+            folder = self._sweep.trial_folder(trial.number)
+            live_file(folder).unlink(missing_ok=True)
+            if trial.status != "running" and folder.exists() and not _closed(folder).exists():
+                self.end(trial, trials)
+
     def interrupt(self, trial: Trial) -> None:
         """Closes the run of a trial that another driver may go on with."""
         reason = f"the sweep was stopped at epoch {trial.epochs:g}; --resume goes on"
@@ -83,6 +95,8 @@ class Ending:
         for problem in problems:
             if problem is not None:
                 announce(f"warning: trial {trial.number}: {problem}")
+        if trial.status != "running" and not any(problems):
+            _closed(job.folder).touch()
 
     def _prune(self, trials: Sequence[Trial]) -> None:
         search = self._sweep.search
@@ -99,6 +113,11 @@ class Ending:
     def _best_checkpoint(self, number: int) -> Path | None:
         search = self._sweep.search
         return best_checkpoint(self._sweep.trial_folder(number), search.metric, search.mode)
+
+
+def _closed(folder: Path) -> Path:
+    """Returns the file that exists once a trial's end is in MLflow."""
+    return folder / "closed"
 
 
 def _wait_for_workers(folder: Path) -> None:

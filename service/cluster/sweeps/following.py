@@ -14,7 +14,7 @@ from service.cluster.sweeps.ending import Ending
 from service.cluster.sweeps.live_table import LiveTable
 from service.cluster.sweeps.population import Population
 from service.cluster.sweeps.sweep import Sweep
-from service.cluster.sweeps.trial_actor import EPOCH, METRIC
+from service.cluster.sweeps.trial_actor import COMPLETE, EPOCH, METRIC
 from service.search.ledger import Ledger
 from service.search.proposals import Proposals
 from service.search.trials import Result, Status
@@ -53,11 +53,18 @@ class Following(tune.Callback):
         self._table = table
         self._log = log
         self._population = population
-        self._epochs = sweep.length.epochs
         self._free_since: deque[float] = deque([time.time()] * sweep.plan.concurrent)
         self._first_steps: set[int] = set()
         self.gaps: list[float] = []
         """Seconds from the moment at which room for a trial was free to the trial's first step."""
+
+    def take_up(self) -> None:
+        """Does what an earlier driver no longer could for trials that had come to their end."""
+        self._ending.take_up(self._ledger.trials)
+        for trial in self._ledger.trials:
+            full = self._sweep.job(trial.number, trial.point).length.epochs
+            if trial.status == "running" and trial.epochs >= full:
+                self._end(trial.number, "finished", None)
 
     def on_trial_result(
         self,
@@ -90,10 +97,10 @@ class Following(tune.Callback):
         number = int(trial.trial_id)
         if self._ledger[number].status != "running":
             return
-        failure = (trial.last_result or {}).get("failure")
-        if failure is not None:
-            self._end(number, "failed", failure)
-        elif self._ledger[number].epochs >= self._epochs:
+        last = trial.last_result or {}
+        if "failure" in last:
+            self._end(number, "failed", last["failure"])
+        elif last.get(COMPLETE):
             self._end(number, "finished", None)
         elif self._budget.asked_to_stop:
             self._ending.interrupt(self._ledger[number])
@@ -134,9 +141,10 @@ class Following(tune.Callback):
         self._table.show_end(trial)
 
     def _stopped_text(self, number: int) -> str:
-        epochs = self._ledger[number].epochs
+        trial = self._ledger[number]
+        full = self._sweep.job(number, trial.point).length.epochs
         why = self._budget.spent or f"by {self._sweep.search.scheduler.kind}"
-        return f"stopped early at epoch {epochs:g} of {self._epochs:g}: {why}"
+        return f"stopped early at epoch {trial.epochs:g} of {full:g}: {why}"
 
     def _note_first_step(self, number: int, at: float) -> None:
         if number in self._first_steps or math.isnan(at):

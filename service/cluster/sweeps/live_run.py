@@ -36,6 +36,8 @@ class Evaluation:
     """Seconds of training until then, over all restarts, without evaluation and start-up."""
     first_step_at: float
     """When this session's first step began, seconds since 1970; NaN if it is not known yet."""
+    complete: bool
+    """Whether it is the run's last."""
 
 
 class LiveRun:
@@ -156,5 +158,6 @@ class LiveRun:
                 value if math.isfinite(value) else math.nan,
                 self._seconds,
                 self._first_step_at,
+                record.step >= self._job.length.steps,
             )
         )

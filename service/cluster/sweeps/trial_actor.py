@@ -20,6 +20,8 @@ KNOWN = "known_epochs"
 earlier driver knows."""
 EPOCH, STEP, METRIC = "epoch", "step", "metric"
 """Keys of a result in Tune: epochs and optimiser steps done, and the searched metric."""
+COMPLETE = "complete"
+"""Key of a result in Tune: whether the trial reached its full length."""
 FAILURE = "failure.txt"
 """File of a failed trial's folder: the traceback."""
 
@@ -84,7 +86,7 @@ class TrialActor(tune.Trainable):
         evaluation = self._run.next_evaluation()
         if evaluation is None:
             raise RuntimeError("the run ended without another evaluation")
-        if evaluation.epoch >= self._sweep.job(self._number, self._point).length.epochs:
+        if evaluation.complete:
             self._run.wait()
         return evaluation
 
@@ -114,6 +116,7 @@ class TrialActor(tune.Trainable):
             STEP: evaluation.step,
             "training_seconds": evaluation.seconds,
             "first_step_at": evaluation.first_step_at,
+            COMPLETE: evaluation.complete,
             tune.result.DONE: done,
         }
 

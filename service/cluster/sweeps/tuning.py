@@ -73,15 +73,6 @@ class Tuning:
             log: Called after each result.
         """
         ledger, total = self._ledger, self._proposals.total
-        left = total - sum(trial.status != "running" for trial in ledger.trials)
-        if left <= 0 or self._budget.stop_all():
-            announce(f"nothing left to run: {len(ledger.trials)} of {total} trials are known")
-            return
-        plan = self._sweep.plan
-        announce(
-            f"{left} trials of {self._sweep.length.epochs:g} epochs, {plan.concurrent} at a time, "
-            f"{plan.each.num_workers} worker(s) each, folder {self._sweep.folder}"
-        )
         table = LiveTable(self._sweep, ledger, lambda: self._budget.elapsed, total)
         ending = Ending(self._sweep)
         population = self._population()
@@ -89,11 +80,27 @@ class Tuning:
             self._sweep, ledger, self._proposals, self._budget, ending, table, log, population
         )
         try:
-            self._tune(following, population)
+            following.take_up()
+            if self._anything_left():
+                self._tune(following, population)
         finally:
             ending.close()
             table.close()
         self.gaps = following.gaps
+
+    def _anything_left(self) -> bool:
+        known, total = self._ledger.trials, self._proposals.total
+        left = total - sum(trial.status != "running" for trial in known)
+        if left <= 0 or self._budget.stop_all():
+            why = self._budget.spent or f"{len(known)} of {total} trials are known"
+            announce(f"nothing left to run: {why}")
+            return False
+        plan = self._sweep.plan
+        announce(
+            f"{left} trials of {self._sweep.length.epochs:g} epochs, {plan.concurrent} at a time, "
+            f"{plan.each.num_workers} worker(s) each, folder {self._sweep.folder}"
+        )
+        return True
 
     def _population(self) -> Population | None:
         search = self._sweep.search
