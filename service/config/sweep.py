@@ -84,7 +84,7 @@ Distribution = Annotated[
 
 
 class GridSearchConfig(Config):
-    """Every combination of the values."""
+    """Every combination of the values; shuffled, where trials may be stopped early."""
 
     kind: Literal["grid"] = "grid"
     """Who proposes the trials."""

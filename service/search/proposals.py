@@ -1,10 +1,16 @@
 """Who proposes the trials of a sweep."""
 
+from random import Random
 from typing import Protocol
 
 from service.config.classification import ClassificationConfig
 from service.config.merging import Tree
-from service.config.sweep import GridSearchConfig, RandomSearchConfig, SweepConfig
+from service.config.sweep import (
+    GridSearchConfig,
+    NoSchedulerConfig,
+    RandomSearchConfig,
+    SweepConfig,
+)
 from service.search.checking import check_space
 from service.search.configurations import Configurations
 from service.search.constraints import Constraint
@@ -59,6 +65,10 @@ def build(sweep: SweepConfig, schema: type[ClassificationConfig], tree: Tree) ->
     trials = None if sweep.trials == "auto" else sweep.trials
     if isinstance(sweep.search, GridSearchConfig) or trials is None:
         points = grid_points(space, feasibility, trials)
+        if not isinstance(sweep.scheduler, NoSchedulerConfig):
+            # Early stopping compares a trial with those before it: where each is better than the
+            # last, as along a slope of the grid, it would stop none.
+            Random(0).shuffle(points)  # noqa: S311  # no secret
         return SequenceProposals(points, len(points))
     check_count(space, feasibility, trials)
     drawn = drawn_points(space, feasibility, sweep.search.seed)

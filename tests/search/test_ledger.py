@@ -97,6 +97,9 @@ def test_a_trial_gathers_what_happened_to_it(tmp_path: Path) -> None:
     assert ledger[2] is second
     assert ledger.epochs == 1 + 1 / 3
     assert ledger.elapsed == 31.5
+    # Written down late, by a clock that had been read before.
+    ledger.add_result(2, Result(1.0, 61.0, 31.0, 25.0))
+    assert ledger.elapsed == 31.5
 
 
 def test_changes_gather_in_the_order_of_time(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ _ENDS: tuple[Status, ...] = ("finished", "failed", "running", "stopped")
 _SWEEPS = [
     pytest.param(_FINITE, {"search": {"kind": "grid"}}, id="grid"),
     pytest.param(_FINITE, {"search": {"kind": "grid"}, "trials": _TOTAL}, id="part of a grid"),
+    pytest.param(_FINITE, {"scheduler": {"kind": "asha"}}, id="shuffled grid"),
     pytest.param(_FINITE, {"search": {"kind": "random", "seed": 4}, "trials": _TOTAL}, id="finite"),
     pytest.param(_INFINITE, {"search": {"kind": "random"}, "trials": _TOTAL}, id="infinite"),
 ]
@@ -163,6 +164,16 @@ def test_a_sweep_that_cannot_work_is_refused(
         built(_FINITE, **settings)
 
     assert str(caught.value) == message
+
+
+def test_a_grid_is_shuffled_only_where_trials_are_compared_with_those_before(built: Build) -> None:
+    space = {"training.seed": {"kind": "integer", "low": 0, "high": 11}}
+    ordered = _rest(built(space))
+    assert ordered == [{"training.seed": seed} for seed in range(12)]
+    shuffled = _rest(built(space, scheduler={"kind": "asha"}))
+    assert shuffled != ordered
+    assert sorted(shuffled, key=lambda point: point["training.seed"]) == ordered
+    assert _rest(built(space, scheduler={"kind": "asha"})) == shuffled
 
 
 def test_a_constraint_reduces_the_grid(built: Build) -> None:

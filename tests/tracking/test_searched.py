@@ -74,6 +74,14 @@ def test_what_the_page_shows_is_not_shown_twice(path: str) -> None:
     assert with_searched(after, {path: value}, names) == after  # type: ignore[dict-item]  # a leaf
 
 
+def test_a_learning_rate_is_shown_as_the_run_has_it() -> None:
+    """The page shows the peak at the run's own batch size, in all runs alike."""
+    overrides = ["optimizer.lr=0.1", "optimizer.reference_batch_size=256"]
+    params = shown(load(CIFARConfig, overrides=[*overrides, "training.batch_size=512"]))
+    added = with_searched(params, {"optimizer.lr": 0.1}, short_names(["optimizer.lr"]))
+    assert added["lr"] == 0.2
+
+
 @pytest.mark.parametrize("schema", LEAVES)
 def test_no_other_field_hides_behind_a_name_of_the_page(
     schema: type[CIFARConfig | ImageNetConfig],
