@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from service.cluster.resources import Node
 from service.config.errors import ConfigurationError
 from service.config.training import ClusterConfig
@@ -102,7 +104,13 @@ def _prepare_environment(config: ClusterConfig) -> None:
 
 
 def _starts_cluster(address: str) -> bool:
-    """Tells whether `_connect` will find no cluster; Ray names the running one in this file."""
+    """Tells whether `_connect` will find no cluster.
+
+    Ray names the running one in a file, and looks for its processes where that is missing.
+    """
+    if address != "auto" or "RAY_ADDRESS" in os.environ:
+        return address == "local"
     running = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray/ray_current_cluster"
-    joins = "RAY_ADDRESS" in os.environ or running.exists()
-    return address == "local" or (address == "auto" and not joins)
+    return not running.exists() and not any(
+        "gcs_server" in (process.info["name"] or "") for process in psutil.process_iter(["name"])
+    )

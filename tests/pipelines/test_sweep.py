@@ -29,6 +29,7 @@ SMALL = (
     "training.log_every=2",
     "tracking.system_metrics_every=null",
     "name=sweep",
+    "cluster.address=local",
 )
 STEPS = 8  # of an epoch
 

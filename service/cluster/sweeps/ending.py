@@ -86,6 +86,8 @@ class Ending:
         job = self._sweep.job(trial.number, trial.point)
         if job.request is None:
             return
+        # A trial whose actor never came up has none yet.
+        job.folder.mkdir(parents=True, exist_ok=True)
         _wait_for_workers(job.folder)
         problems = []
         failure = job.folder / FAILURE
