@@ -16,6 +16,7 @@ from service.cluster.sweeps.pipeline import run_sweep_pipeline
 from service.config.cifar import CIFARConfig
 from service.config.loading import load
 from service.search.ledger import Ledger
+from service.search.trials import Trial
 from service.training.checkpoint import read_checkpoint
 from service.training.retention import checkpoint_folders
 
@@ -108,7 +109,20 @@ def test_losers_are_stopped_and_a_trial_that_always_fails_holds_up_nobody(
     assert all("at epoch 1 of 3" in str(trial.reason) for trial in stopped)
     assert ledger.epochs == 3 + 1 + 1
 
-    found = runs(tmp_path)
+    _is_recorded(tmp_path, trials)
+    folders = {
+        t.number: checkpoint_folders(tmp_path / f"sweep/trial_{t.number:03d}") for t in trials
+    }
+    best = int(runs(tmp_path)["summary"].data.tags["best_trial"])
+    assert {number for number, kept in folders.items() if kept} == {best}
+    winner = load(CIFARConfig, [tmp_path / "sweep" / "best.yaml"])
+    assert winner.name is None
+    assert winner.optimizer.lr == ledger[best].point["optimizer.lr"]
+
+
+def _is_recorded(storage: Path, trials: list[Trial]) -> None:
+    """Checks MLflow: a flat run for each trial, with its figures and its end, and a summary."""
+    found = runs(storage)
     assert set(found) == {"summary", *(f"{number:03d}" for number in range(1, 5))}
     statuses = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
     for trial in trials:
@@ -120,7 +134,8 @@ def test_losers_are_stopped_and_a_trial_that_always_fails_holds_up_nobody(
         assert "mlflow.parentRunId" not in run.data.tags
         if trial.results:
             assert run.data.metrics["val/top1"] == trial.results[-1].value
-    client = running.client(tmp_path)
+    client = running.client(storage)
+    (failed,) = [trial for trial in trials if trial.status == "failed"]
     failure = found[f"{failed.number:03d}"].info.run_id
     assert "failure.txt" in {file.path for file in client.list_artifacts(failure)}
     summary = found["summary"]
@@ -128,15 +143,6 @@ def test_losers_are_stopped_and_a_trial_that_always_fails_holds_up_nobody(
     files = {file.path for file in client.list_artifacts(summary.info.run_id)}
     report = {"trials.csv", "trials.md", "parallel_coordinates.png", "response.png"}
     assert {*report, "best_so_far.png", "best.yaml", "sweep.yaml"} <= files
-
-    folders = {
-        t.number: checkpoint_folders(tmp_path / f"sweep/trial_{t.number:03d}") for t in trials
-    }
-    best = int(summary.data.tags["best_trial"])
-    assert {number for number, kept in folders.items() if kept} == {best}
-    winner = load(CIFARConfig, [tmp_path / "sweep" / "best.yaml"])
-    assert winner.name is None
-    assert winner.optimizer.lr == ledger[best].point["optimizer.lr"]
 
 
 def test_after_a_killed_worker_and_a_killed_driver_nothing_is_lost_or_done_twice(
