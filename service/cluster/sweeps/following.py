@@ -120,6 +120,11 @@ class Following(tune.Callback):
             lines = (trial.error_file and _last_line(trial.error_file)) or "its actor was lost"
             self._end(number, "failed", lines)
 
+    def on_experiment_end(self, trials: list[TuneTrial], **info: Any) -> None:  # noqa: ANN401  # Tune's
+        """Ends the trials that Tune ended all at once, which it tells nobody one by one."""
+        for trial in trials:
+            self.on_trial_complete(0, trials, trial)
+
     def on_step_end(
         self,
         iteration: int,

@@ -79,10 +79,6 @@ class Proposing(SearchAlgorithm):
         super().set_finished()  # type: ignore[no-untyped-call]  # Tune's
         self._unfinished.clear()
 
-    def is_finished(self) -> bool:
-        """Tells whether nothing is left to begin."""
-        return bool(self._finished) and not self._unfinished
-
     def _propose(self) -> "trials.Trial | None":
         point = self._proposals.ask()
         if point is None:
