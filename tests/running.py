@@ -27,12 +27,13 @@ SMALL = (
 )
 """A run of 8 steps an epoch that takes seconds."""
 
+OWN_CLUSTER = "cluster.address=local"
+"""A cluster that happens to run on the machine is none of the tests' business."""
+
 
 def command(storage: Path, *options: str) -> list[str]:
     """Returns the command line of a small run."""
-    # A cluster that happens to run on the machine is none of the tests' business.
-    own = "cluster.address=local"
-    return [*program("imagenet"), f"storage.path={storage}", own, *SMALL, *options]
+    return [*program("imagenet"), f"storage.path={storage}", OWN_CLUSTER, *SMALL, *options]
 
 
 def program(pipeline: str) -> list[str]:

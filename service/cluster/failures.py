@@ -1,4 +1,9 @@
-"""What ended a run, below the layers that Ray wraps around it."""
+"""What ended a run, below the layers that Ray wraps around it, and what the program then says."""
+
+import sys
+import traceback
+
+from service.config.errors import ConfigurationError
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -8,3 +13,28 @@ def root_cause(error: BaseException) -> BaseException:
         return root_cause(failures[min(failures)])
     wrapped = getattr(error, "cause", None) or getattr(error, "controller_failure", None)
     return root_cause(wrapped) if isinstance(wrapped, BaseException) else error
+
+
+def refuse(error: ConfigurationError) -> int:
+    """Prints why an input cannot be used; returns the exit status."""
+    for line in str(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return 2
+
+
+def report(error: Exception, what: str) -> int:
+    """Prints why something failed, with the traceback of the worker it began in.
+
+    Args:
+        error: What was raised, perhaps by Ray.
+        what: What failed, such as "the run".
+
+    Returns:
+        The exit status: 2 where it was an input, else 1.
+    """
+    cause = root_cause(error)
+    if isinstance(cause, ConfigurationError):
+        return refuse(cause)
+    traceback.print_exception(cause)
+    print(f"error: {what} failed: {type(cause).__name__}: {cause}", file=sys.stderr)
+    return 1

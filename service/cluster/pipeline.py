@@ -1,14 +1,12 @@
 """What every pipeline does around its training: command line, help, errors, exit status."""
 
-import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.cluster import runs
 from service.cluster.console import announce
-from service.cluster.failures import root_cause
+from service.cluster.failures import refuse, report
 from service.cluster.job import Application
 from service.cluster.launch import Outcome, train
 from service.cluster.session import absolute_storage
@@ -72,7 +70,7 @@ def run_pipeline(pipeline: Pipeline, arguments: Sequence[str]) -> int:
             return 0
         return _train(pipeline, config, resume="resume" in command.flags)
     except ConfigurationError as error:
-        return _refuse(error)
+        return refuse(error)
 
 
 def _configuration(pipeline: Pipeline, command: Command) -> ClassificationConfig:
@@ -94,26 +92,13 @@ def _configuration(pipeline: Pipeline, command: Command) -> ClassificationConfig
 def _train(pipeline: Pipeline, config: ClassificationConfig, *, resume: bool) -> int:
     try:
         outcome = train(config, pipeline.application, resume=resume)
-    except ConfigurationError:
-        raise
     except KeyboardInterrupt:
         announce("interrupted")
         return 130
     except Exception as error:
-        cause = root_cause(error)
-        if isinstance(cause, ConfigurationError):
-            return _refuse(cause)
-        traceback.print_exception(cause)
-        print(f"error: the run failed: {type(cause).__name__}: {cause}", file=sys.stderr)
-        return 1
+        return report(error, "the run")
     _print_outcome(outcome)
     return 0 if outcome.status == "FINISHED" else 143
-
-
-def _refuse(error: Exception) -> int:
-    for line in str(error).splitlines():
-        print(f"error: {line}", file=sys.stderr)
-    return 2
 
 
 def _print_outcome(outcome: Outcome) -> None:

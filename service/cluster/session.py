@@ -77,12 +77,19 @@ def _connect(address: str) -> None:
     start = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     try:
         start(address=address)
+    except ray.exceptions.AuthenticationError as error:
+        raise ConfigurationError(
+            "cluster.address: the Ray cluster that runs here does not accept this process's token; "
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's, or start another with "
+            "cluster.address=local"
+        ) from error
     except ConnectionError as error:
         if address != "auto" or "RAY_ADDRESS" in os.environ:
             where = os.environ.get("RAY_ADDRESS", address)
             raise ConfigurationError(
-                f"cluster.address: no Ray cluster answers at {where}; start one with "
-                "`ray start --head`, or leave the address at auto"
+                f"cluster.address: no Ray cluster answers at {where}, or it does not accept this "
+                "process's token (RAY_AUTH_TOKEN); start one with `ray start --head`, or leave the "
+                "address at auto"
             ) from error
         start(address="local")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import running
-from running import ROOT, SMALL, client, command, environment, journal, run_pipeline
+from running import OWN_CLUSTER, ROOT, SMALL, client, command, environment, journal, run_pipeline
 
 from service.cluster import pipeline as pipelines
 from service.config.imagenet import ImageNetConfig
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(280)
 
 def refused(capsys: pytest.CaptureFixture[str], storage: Path, *options: str) -> str:
     """Runs the pipeline in this process; returns the one line of its refusal."""
-    status = pipelines.run_pipeline(PIPELINE, [f"storage.path={storage}", *options])
+    status = pipelines.run_pipeline(PIPELINE, [f"storage.path={storage}", OWN_CLUSTER, *options])
     captured = capsys.readouterr()
     assert status == 2, captured
     lines = captured.err.splitlines()
@@ -45,7 +45,7 @@ def picture_folder(root: Path, train: str, val: str) -> Path:
 
 
 def test_the_default_learns_evaluates_and_is_recorded(tmp_path: Path) -> None:
-    done = running.run([*running.program("imagenet"), f"storage.path={tmp_path}"])
+    done = running.run([*running.program("imagenet"), f"storage.path={tmp_path}", OWN_CLUSTER])
     assert done.returncode == 0, done.stderr
     (run,) = client(tmp_path).search_runs(["1"])
     # Ten classes: chance is 10 %. The default reaches about 60 %.

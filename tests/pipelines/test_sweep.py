@@ -30,7 +30,7 @@ SMALL = (
     "training.log_every=2",
     "tracking.system_metrics_every=null",
     "name=sweep",
-    "cluster.address=local",
+    running.OWN_CLUSTER,
 )
 STEPS = 8  # of an epoch
 

@@ -2,13 +2,12 @@
 
 import statistics
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from service.cluster.applications import CLASSIFICATION
 from service.cluster.console import announce
-from service.cluster.failures import root_cause
+from service.cluster.failures import refuse, report
 from service.cluster.job import Application
 from service.cluster.session import absolute_storage
 from service.cluster.sweeps import folders
@@ -53,7 +52,7 @@ def run_sweep_pipeline(default: Path, arguments: Sequence[str]) -> int:
             return 0
         return _sweep(config, resume="resume" in command.flags)
     except ConfigurationError as error:
-        return _refuse(error)
+        return refuse(error)
 
 
 def _configuration(default: Path, command: Command) -> SweepFile:
@@ -72,25 +71,12 @@ def _sweep(config: SweepFile, *, resume: bool) -> int:
     application = _APPLICATIONS[config.sweep.pipeline]
     try:
         outcome = run_sweep(config, application, resume=resume)
-    except ConfigurationError:
-        raise
     except KeyboardInterrupt:
         announce("interrupted; --resume goes on")
         return 130
     except Exception as error:
-        cause = root_cause(error)
-        if isinstance(cause, ConfigurationError):
-            return _refuse(cause)
-        traceback.print_exception(cause)
-        print(f"error: the sweep failed: {type(cause).__name__}: {cause}", file=sys.stderr)
-        return 1
+        return report(error, "the sweep")
     return _print_outcome(outcome)
-
-
-def _refuse(error: Exception) -> int:
-    for line in str(error).splitlines():
-        print(f"error: {line}", file=sys.stderr)
-    return 2
 
 
 def _print_outcome(outcome: Outcome) -> int:
