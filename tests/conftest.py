@@ -1,7 +1,13 @@
 """Modules that several tests share are imported by name, also in processes that tests start."""
 
+import os
+import secrets
 import sys
 from pathlib import Path
 
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE / "training")]
+
+# Some tests import Ray, which reads this then; others start a cluster in this process later.
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

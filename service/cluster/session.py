@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import secrets
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -102,7 +103,8 @@ def _prepare_environment(config: ClusterConfig) -> None:
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", start)
     os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", f"{config.collective_timeout:g}")
     given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
-    if _starts_cluster(config.address) and not given:
+    # Ray reads the token when it is imported: one set later would be the cluster's alone.
+    if _starts_cluster(config.address) and not given and "ray" not in sys.modules:
         # A cluster of our own is closed to other users of the machine. Left alone, Ray would write
         # a token into the home folder, which locks later `ray job submit` calls out of clusters
         # that have none.
