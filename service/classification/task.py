@@ -56,6 +56,7 @@ class ClassificationTask:
         self.model: nn.Module = network
         self._ramp = StrengthRamp(network, config.model.regularizer)
         self.samples_per_epoch = len(self._splits.train)
+        self.learning_rate_factors: Mapping[str, float] = {}
         self._normalization = Normalization(config.data.mean, config.data.std).to(worker.device)
         self._loss = build_loss(config.loss)
         self._mixing = Mixing(config.mixing, self._classes)

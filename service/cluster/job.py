@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.config.classification import ClassificationConfig
 from service.config.loading import to_yaml
+from service.config.run import RunConfig
 from service.tracking.parameters import Params
 from service.tracking.request import DatasetSplit, RunRequest
 from service.training.length import RunLength
@@ -43,7 +43,7 @@ class Application:
 class Job:
     """One run, as its driver hands it to its workers. It can be pickled."""
 
-    config: ClassificationConfig
+    config: RunConfig
     """The resolved configuration."""
     storage: Path
     """Folder of all runs, absolute."""
@@ -77,7 +77,7 @@ class Job:
         return settings_of(self.config)
 
 
-def settings_of(config: ClassificationConfig) -> Settings:
+def settings_of(config: RunConfig) -> Settings:
     """Returns what the loop reads of a resolved configuration."""
     return Settings(
         config.training, config.optimizer, config.schedule, config.checkpoint, to_yaml(config)

@@ -13,10 +13,9 @@ from service.cluster.job import Application, Job, stop_file
 from service.cluster.preparation import prepare
 from service.cluster.resources import Plan, plan_workers
 from service.cluster.session import absolute_storage, join, leave
-from service.config.classification import ClassificationConfig
 from service.config.errors import ConfigurationError
-from service.models.build import resolved
-from service.models.catalogue import network_name
+from service.config.run import RunConfig
+from service.models.resolution import resolved_run, run_label
 from service.tracking.address import reachable, redact
 from service.tracking.runs import StartedRun, Status
 from service.tracking.tracker import end_run, start_run
@@ -39,7 +38,7 @@ class Outcome:
     """The run in MLflow, if it answered at the start."""
 
 
-def train(config: ClassificationConfig, application: Application, *, resume: bool) -> Outcome:
+def train(config: RunConfig, application: Application, *, resume: bool) -> Outcome:
     """Runs a training job to its end, on Ray or, with `cluster.num_workers=0`, in this process.
 
     Args:
@@ -65,12 +64,12 @@ def train(config: ClassificationConfig, application: Application, *, resume: boo
     return _run(job, plan, started)
 
 
-def _named(config: ClassificationConfig, storage: Path, resume: bool) -> ClassificationConfig:
+def _named(config: RunConfig, storage: Path, resume: bool) -> RunConfig:
     """Resolves what is left to be decided, and checks the name against the runs there are."""
-    model = resolved(config.model)
-    name = config.name or runs.new_name(model.regularizer.kind, network_name(model))
+    config = resolved_run(config)
+    name = config.name or runs.new_name(run_label(config))
     runs.check_name(name)
-    config = config.model_copy(update={"name": name, "model": model})
+    config = config.model_copy(update={"name": name})
     if runs.exists(storage / name):
         if not resume:
             raise ConfigurationError(
@@ -81,7 +80,7 @@ def _named(config: ClassificationConfig, storage: Path, resume: bool) -> Classif
     return config
 
 
-def _plan(config: ClassificationConfig) -> Plan | None:
+def _plan(config: RunConfig) -> Plan | None:
     """Joins the cluster and shares it out; None for a run in this process."""
     if config.cluster.num_workers == 0:
         check_micro_batches(config.training, 1)
@@ -96,11 +95,12 @@ def _plan(config: ClassificationConfig) -> Plan | None:
     return plan
 
 
-def _check_sync_batch_norm(config: ClassificationConfig, plan: Plan) -> None:
-    if config.training.sync_batch_norm and not plan.gpus_per_worker:
+def _check_sync_batch_norm(config: RunConfig, plan: Plan) -> None:
+    field = config.synchronised_norm_field
+    if field is not None and not plan.gpus_per_worker:
         raise ConfigurationError(
-            "training.sync_batch_norm: torch synchronises batch normalisation on GPUs only, and "
-            "the workers have none; set it to false"
+            f"{field}: torch synchronises batch normalisation on GPUs only, and the "
+            "workers have none"
         )
 
 

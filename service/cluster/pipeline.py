@@ -10,11 +10,11 @@ from service.cluster.failures import refuse, report
 from service.cluster.job import Application
 from service.cluster.launch import Outcome, train
 from service.cluster.session import absolute_storage
-from service.config.classification import ClassificationConfig
 from service.config.command_line import Command, help_text, parse_command
 from service.config.errors import ConfigurationError
 from service.config.loading import load, to_yaml
-from service.models.build import resolved
+from service.config.run import RunConfig
+from service.models.resolution import resolved_run
 from service.tracking.links import ui_command
 from service.training.loop import best_name
 
@@ -36,7 +36,7 @@ class Pipeline:
     """What it does, one sentence."""
     example: str
     """A command that works."""
-    schema: type[ClassificationConfig]
+    schema: type[RunConfig]
     """Class of its configuration."""
     default: Path
     """Configuration file that holds without `--config`."""
@@ -65,15 +65,14 @@ def run_pipeline(pipeline: Pipeline, arguments: Sequence[str]) -> int:
                 return 0
         config = _configuration(pipeline, command)
         if "print-config" in command.flags:
-            shown = config.model_copy(update={"model": resolved(config.model)})
-            print(to_yaml(shown), end="")
+            print(to_yaml(resolved_run(config)), end="")
             return 0
         return _train(pipeline, config, resume="resume" in command.flags)
     except ConfigurationError as error:
         return refuse(error)
 
 
-def _configuration(pipeline: Pipeline, command: Command) -> ClassificationConfig:
+def _configuration(pipeline: Pipeline, command: Command) -> RunConfig:
     files = command.files or (pipeline.default,)
     overrides = list(command.overrides)
     if "local" in command.flags:
@@ -89,7 +88,7 @@ def _configuration(pipeline: Pipeline, command: Command) -> ClassificationConfig
     return load(pipeline.schema, [storage / name / runs.CONFIG, *command.files], overrides)
 
 
-def _train(pipeline: Pipeline, config: ClassificationConfig, *, resume: bool) -> int:
+def _train(pipeline: Pipeline, config: RunConfig, *, resume: bool) -> int:
     try:
         outcome = train(config, pipeline.application, resume=resume)
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.cluster.job import Application, Facts, Job
 from service.cluster.session import submission_id
-from service.config.classification import ClassificationConfig
+from service.config.run import RunConfig
 from service.tracking.address import artifact_location, resolve_uri
 from service.tracking.comparison import EXPECTED_TAG
 from service.tracking.request import RunRequest, run_key
@@ -16,7 +16,7 @@ from service.training.length import RunLength
 
 
 def prepare(
-    config: ClassificationConfig,
+    config: RunConfig,
     storage: Path,
     application: Application,
     facts: Facts,
@@ -42,7 +42,7 @@ def prepare(
 
 
 def base_request(
-    config: ClassificationConfig, storage: Path, name: str, config_yaml: str, nodes: int
+    config: RunConfig, storage: Path, name: str, config_yaml: str, nodes: int
 ) -> RunRequest:
     """Returns what any run in MLflow is asked for with: where, under which name, from where.
 
@@ -78,7 +78,7 @@ def _request(job: Job, facts: Facts, nodes: int) -> RunRequest:
     )
 
 
-def _expected(config: ClassificationConfig) -> Mapping[str, str]:
+def _expected(config: RunConfig) -> Mapping[str, str]:
     """Returns the published figure as a tag, for comparisons."""
     expected = config.expected
     if expected is None or expected.value == "unknown":

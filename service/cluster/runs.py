@@ -1,5 +1,6 @@
 """Runs by name: making, finding and continuing them."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,23 @@ import yaml
 from service.config.base import Config
 from service.config.errors import ConfigurationError
 from service.config.loading import to_yaml
+from service.config.merging import Tree
 
 CONFIG = "config.yaml"
 
 # What the samples and their order depend on, and the weights beside the network itself.
 _FIXED = (
     "model.regularizer.kind",
+    "model.backbone.regularizer.kind",
     "data.kind",
     "data.root",
     "data.train_pictures",
     "data.drawing_seed",
     "data.subset_seed",
+    "data.train_annotations",
     "data.train.repeats",
+    "data.train.empty_pictures",
+    "data.train.group_by_aspect_ratio",
     "optimizer.kind",
     "training.batch_size",
     "training.seed",
@@ -28,12 +34,25 @@ _FIXED = (
 )
 
 # What may change in a network without changing its weights' shapes.
-_FREE = ("regularizer", "weights", "zero_init_last_gamma")
+_FREE = frozenset(
+    {
+        "regularizer",
+        "weights",
+        "zero_init_last_gamma",
+        "backbone_lr_multiplier",
+        "score_threshold",
+        "nms_threshold",
+        "detections_per_picture",
+        "proposals",
+        "region_samples",
+        "pyramid_drop_block",
+    }
+)
 
 
-def new_name(regularizer: str, model: str) -> str:
+def new_name(label: str) -> str:
     """Returns a name that says what and when: `shakedrop-resnet50-20260131-235959`."""
-    return f"{regularizer}-{model}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    return f"{label}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
 def check_name(name: str) -> None:
@@ -81,14 +100,22 @@ def check_resumable(folder: Path, config: Config) -> None:
     """
     begun = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     now = config.model_dump(mode="json")
-    network = [f"model.{field}" for field in now["model"] if field not in _FREE]
-    for path in (*network, *_FIXED):
+    for path in (*_network_fields(now["model"], "model"), *_FIXED):
         before, after = _value(begun, path), _value(now, path)
         if before != after:
             raise ConfigurationError(
                 f"{path}: the run {folder.name} began with {before} (got {after}); resume with the "
                 "same, or start a new run under another name"
             )
+
+
+def _network_fields(model: Tree, path: str) -> Iterator[str]:
+    """Yields the fields that the weights' shapes depend on, those of a detector's backbone too."""
+    for field, value in model.items():
+        if field == "backbone":
+            yield from _network_fields(value, f"{path}.{field}")
+        elif field not in _FREE:
+            yield f"{path}.{field}"
 
 
 def _value(tree: Any, path: str) -> Any:  # noqa: ANN401  # a leaf of YAML

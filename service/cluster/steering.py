@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.cluster.turns import latest_continuation, read_turn, written_turns
-from service.config.classification import ClassificationConfig
+from service.config.run import RunConfig
 from service.training.checkpoint import METADATA, CheckpointContent
 from service.training.turn import Continuation, Turn
 
@@ -40,7 +40,7 @@ class Steering:
         ConfigurationError: A turn is damaged, or its configuration cannot be used.
     """
 
-    def __init__(self, folder: Path, schema: type[ClassificationConfig], known: int) -> None:
+    def __init__(self, folder: Path, schema: type[RunConfig], known: int) -> None:
         self._folder = folder
         self._schema = schema
         self._next = self._life = 0

@@ -14,13 +14,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from service.cluster.job import settings_of
 from service.config.base import Config, NonNegativeInt
-from service.config.classification import ClassificationConfig
 from service.config.errors import ConfigurationError
 from service.config.loading import to_yaml, validate
+from service.config.run import RunConfig
 from service.data.atomic import whole_file
 from service.training.turn import Continuation, Turn
 
-C = TypeVar("C", bound=ClassificationConfig)
+C = TypeVar("C", bound=RunConfig)
 
 
 class _Plain(Config):
@@ -50,7 +50,7 @@ _FILE: TypeAdapter[_Plain | _Continue] = TypeAdapter(
 )
 
 
-def continuation(checkpoint: Path, config: ClassificationConfig) -> Continuation:
+def continuation(checkpoint: Path, config: RunConfig) -> Continuation:
     """Returns the turn that lets a run go on from a checkpoint with a resolved configuration."""
     return Continuation(checkpoint, config, settings_of(config))
 
@@ -89,7 +89,7 @@ def write_turn(folder: Path, step: int, turn: Turn) -> Path:
     return path
 
 
-def read_turn(folder: Path, number: int, schema: type[ClassificationConfig]) -> tuple[int, Turn]:
+def read_turn(folder: Path, number: int, schema: type[RunConfig]) -> tuple[int, Turn]:
     """Returns the step after which the run asked, and the answer.
 
     Args:
@@ -112,7 +112,7 @@ def read_turn(folder: Path, number: int, schema: type[ClassificationConfig]) -> 
 
 
 def latest_continuation(
-    folder: Path, schema: type[ClassificationConfig], known: int
+    folder: Path, schema: type[RunConfig], known: int
 ) -> tuple[int, Continuation] | None:
     """Returns the number of a run's newest continuation, and the continuation, if there is one.
 
@@ -155,9 +155,7 @@ def _content(step: int, turn: Turn) -> _Plain | _Continue:
     return _Plain(step=step, action=turn)
 
 
-def _config(
-    path: Path, content: _Continue, schema: type[ClassificationConfig]
-) -> ClassificationConfig:
+def _config(path: Path, content: _Continue, schema: type[RunConfig]) -> RunConfig:
     try:
         return validate(schema, yaml.safe_load(content.config))
     except (ConfigurationError, yaml.YAMLError) as error:

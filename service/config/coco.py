@@ -23,9 +23,9 @@ class COCOConfig(RunConfig):
     """MLflow."""
 
     @property
-    def synchronises_batch_norm(self) -> bool:
-        """Whether batch normalisation needs all workers' batches."""
-        return self.model.batch_norm == "synchronised"
+    def synchronised_norm_field(self) -> str | None:
+        """Path of the field that asks for batch normalisation over all workers, if one does."""
+        return "model.batch_norm" if self.model.batch_norm == "synchronised" else None
 
     @model_validator(mode="after")
     def _compiles_nothing(self) -> Self:

@@ -38,6 +38,6 @@ class RunConfig(Config):
     """What the recipe should reach."""
 
     @property
-    def synchronises_batch_norm(self) -> bool:
-        """Whether batch normalisation needs all workers' batches."""
-        return self.training.sync_batch_norm
+    def synchronised_norm_field(self) -> str | None:
+        """Path of the field that asks for batch normalisation over all workers, if one does."""
+        return "training.sync_batch_norm" if self.training.sync_batch_norm else None

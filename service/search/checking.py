@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 
 from service.config.changes import CHANGEABLE
-from service.config.classification import ClassificationConfig
 from service.config.errors import ConfigurationError
 from service.config.merging import Tree
+from service.config.run import RunConfig
 from service.config.sweep import (
     ChoiceConfig,
     GridSearchConfig,
@@ -26,7 +26,7 @@ from service.search.space import Space
 
 def check_space(
     sweep: SweepConfig,
-    schema: type[ClassificationConfig],
+    schema: type[RunConfig],
     tree: Tree,
     changeable: Set[str] = CHANGEABLE,
 ) -> None:

@@ -3,13 +3,13 @@
 from pydantic import ValidationError
 
 from service.config.base import Config
-from service.config.classification import ClassificationConfig
 from service.config.durations import Duration
 from service.config.errors import ConfigurationError
 from service.config.fields import chosen_arm
 from service.config.loading import validate
 from service.config.merging import Tree, merge
-from service.models.build import resolved
+from service.config.run import RunConfig
+from service.models.resolution import resolved_run
 from service.search.trials import Point
 
 
@@ -22,7 +22,7 @@ class Configurations:
             its default.
     """
 
-    def __init__(self, schema: type[ClassificationConfig], tree: Tree) -> None:
+    def __init__(self, schema: type[RunConfig], tree: Tree) -> None:
         self.schema = schema
         self._tree = merge(schema, schema().model_dump(mode="json"), tree)
 
@@ -30,20 +30,18 @@ class Configurations:
         """Returns the recipe with the values of a point, not yet validated."""
         return merge(self.schema, self._tree, nested(point))
 
-    def configure(self, point: Point) -> ClassificationConfig:
+    def configure(self, point: Point) -> RunConfig:
         """Returns the configuration of a point, its network filled in as it is built.
 
         Raises:
             ConfigurationError: The values are not allowed, or do not fit together.
         """
-        config = validate(self.schema, self.tree(point))
-        return config.model_copy(update={"model": resolved(config.model)})
+        return resolved_run(validate(self.schema, self.tree(point)))
 
-    def built(self, point: Point) -> ClassificationConfig | None:
+    def built(self, point: Point) -> RunConfig | None:
         """Returns what `configure` does, None where it raises; many times as fast where it does."""
         try:
-            config = self.schema.model_validate(self.tree(point))
-            return config.model_copy(update={"model": resolved(config.model)})
+            return resolved_run(self.schema.model_validate(self.tree(point)))
         except (ValidationError, ConfigurationError):
             return None
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from functools import partial
 
-from service.config.classification import ClassificationConfig
 from service.config.errors import ConfigurationError
+from service.config.run import RunConfig
 from service.search.configurations import Configurations, value_of
 from service.search.constraints import Constraint
 from service.search.trials import Point
@@ -27,7 +27,7 @@ class Feasibility:
             return str(error)
         return f"sweep.constraints: {broken[0].text!r} does not hold" if broken else None
 
-    def broken(self, config: ClassificationConfig) -> list[Constraint]:
+    def broken(self, config: RunConfig) -> list[Constraint]:
         """Returns the constraints that a configuration, as it is built, does not fulfil.
 
         They see what the recipe sets, what the point changes and what is filled in.

@@ -3,8 +3,8 @@
 from random import Random
 from typing import Protocol
 
-from service.config.classification import ClassificationConfig
 from service.config.merging import Tree
+from service.config.run import RunConfig
 from service.config.sweep import (
     GridSearchConfig,
     NoSchedulerConfig,
@@ -45,7 +45,7 @@ class Proposals(Protocol):
         """
 
 
-def build(sweep: SweepConfig, schema: type[ClassificationConfig], tree: Tree) -> Proposals:
+def build(sweep: SweepConfig, schema: type[RunConfig], tree: Tree) -> Proposals:
     """Checks a sweep and returns who proposes its trials.
 
     Args:

@@ -2,9 +2,9 @@
 
 from random import Random
 
-from service.config.classification import ClassificationConfig
 from service.config.errors import ConfigurationError
 from service.config.merging import Tree
+from service.config.run import RunConfig
 from service.config.sweep import SweepConfig
 from service.search.configurations import Configurations
 from service.search.constraints import Constraint
@@ -25,9 +25,7 @@ class Repair:
         seed: Seed of the draws.
     """
 
-    def __init__(
-        self, sweep: SweepConfig, schema: type[ClassificationConfig], tree: Tree, seed: int
-    ) -> None:
+    def __init__(self, sweep: SweepConfig, schema: type[RunConfig], tree: Tree, seed: int) -> None:
         configurations = Configurations(schema, tree)
         constraints = tuple(Constraint.parse(text) for text in sweep.constraints)
         self._feasibility = Feasibility(configurations, constraints)

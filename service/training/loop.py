@@ -60,7 +60,9 @@ class _Run(Generic[B]):
         self._settings = settings
         config = settings.training
         self._length = RunLength(task.samples_per_epoch, config.batch_size, config.duration)
-        self._state = TrainingState(task.model, settings.optimizer, config)
+        self._state = TrainingState(
+            task.model, settings.optimizer, config, task.learning_rate_factors
+        )
         self._metrics: dict[str, float] = {}
         latest = worker.latest_checkpoint()
         if latest is not None:

@@ -1,6 +1,6 @@
 """The optimiser of a run: which parameters decay, how large the peak learning rate is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -13,11 +13,17 @@ from service.config.optimization import AdamWConfig, LAMBConfig, OptimizerChoice
 
 # What tells the state of SGD, AdamW and LAMB apart.
 _TELLING = frozenset({"momentum", "betas", "t"})
+_NO_FACTORS: Mapping[str, float] = {}
 # The normalisation layers whose parameters need not be vectors.
 _NORMALISATION = (nn.LayerNorm, nn.RMSNorm)
 
 
-def build_optimizer(model: nn.Module, config: OptimizerChoice, batch_size: int) -> Optimizer:
+def build_optimizer(
+    model: nn.Module,
+    config: OptimizerChoice,
+    batch_size: int,
+    factors: Mapping[str, float] = _NO_FACTORS,
+) -> Optimizer:
     """Builds the optimiser over the parameters of `model` that require a gradient.
 
     The state is laid out like the parameters, so the model must already be on its device and in
@@ -28,22 +34,27 @@ def build_optimizer(model: nn.Module, config: OptimizerChoice, batch_size: int) 
         model: The bare network (not compiled, not wrapped).
         config: Optimiser and its values.
         batch_size: Samples of one optimiser step over all workers.
+        factors: Factor of the learning rate by the beginning of a parameter's name.
 
     Raises:
         ConfigurationError: LAMB without timm.
     """
+    groups = parameter_groups(model, config, factors)
     lr = peak_learning_rate(config, batch_size)
-    groups = parameter_groups(model, config)
-    optimizer = _construct(groups, config, lr)
-    for group in optimizer.param_groups:
-        group["initial_lr"] = lr
+    optimizer = _construct([_without_factor(group) for group in groups], config, lr)
+    for group, wanted in zip(optimizer.param_groups, groups, strict=True):
+        group["initial_lr"] = lr * wanted["factor"]
     optimizer.register_load_state_dict_pre_hook(_refuse_other_parameters)
     optimizer.register_load_state_dict_post_hook(_match_memory_order)
     return optimizer
 
 
 def apply_configuration(
-    optimizer: Optimizer, model: nn.Module, config: OptimizerChoice, batch_size: int
+    optimizer: Optimizer,
+    model: nn.Module,
+    config: OptimizerChoice,
+    batch_size: int,
+    factors: Mapping[str, float] = _NO_FACTORS,
 ) -> None:
     """Gives an optimiser the values of a configuration; its state stays.
 
@@ -54,10 +65,13 @@ def apply_configuration(
         model: The network it was built for.
         config: Values for an optimiser of the same kind.
         batch_size: Samples of one optimiser step over all workers.
+        factors: Factor of the learning rate by the beginning of a parameter's name.
     """
     lr, options = peak_learning_rate(config, batch_size), _options(config)
-    for group, wanted in zip(optimizer.param_groups, parameter_groups(model, config), strict=True):
-        group.update(options, initial_lr=lr, weight_decay=wanted["weight_decay"])
+    groups = parameter_groups(model, config, factors)
+    for group, wanted in zip(optimizer.param_groups, groups, strict=True):
+        own_lr = lr * wanted["factor"]
+        group.update(options, initial_lr=own_lr, weight_decay=wanted["weight_decay"])
     if isinstance(optimizer, SGD):
         _match_momentum(optimizer)
 
@@ -72,23 +86,41 @@ def peak_learning_rate(config: OptimizerChoice, batch_size: int) -> float:
     return config.lr * batch_size / config.reference_batch_size
 
 
-def parameter_groups(model: nn.Module, config: OptimizerChoice) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, config: OptimizerChoice, factors: Mapping[str, float] = _NO_FACTORS
+) -> list[dict[str, Any]]:
     """Returns two groups of named parameters, each sorted by name; a group without any is left out.
 
     The first decays by `weight_decay`: weights of convolutions and linear layers. The second decays
     by `norm_weight_decay`: parameters of normalisation layers, biases and other vectors. Parameters
-    that need no gradient are in neither; one that several layers share counts once.
+    that need no gradient are in neither; one that several layers share counts once. Parameters with
+    a factor of the learning rate follow in two groups of their own for each factor.
     """
-    decayed: list[tuple[str, nn.Parameter]] = []
-    rest: list[tuple[str, nn.Parameter]] = []
+    groups: dict[tuple[float, bool], list[tuple[str, nn.Parameter]]] = {}
+    for factor in (1.0, *sorted(set(factors.values()) - {1.0})):
+        groups |= {(factor, True): [], (factor, False): []}
     for name, parameter, decays in _classified(model):
-        (decayed if decays else rest).append((name, parameter))
-    groups = [
-        {"params": sorted(decayed, key=itemgetter(0)), "weight_decay": config.weight_decay},
-        {"params": sorted(rest, key=itemgetter(0)), "weight_decay": config.norm_weight_decay},
+        groups[_factor(name, factors), decays].append((name, parameter))
+    return [
+        {
+            "params": sorted(named, key=itemgetter(0)),
+            "weight_decay": config.weight_decay if decays else config.norm_weight_decay,
+            "factor": factor,
+        }
+        for (factor, decays), named in groups.items()
+        # torch refuses an empty group among named ones.
+        if named
     ]
-    # torch refuses an empty group among named ones.
-    return [group for group in groups if group["params"]]
+
+
+def _factor(name: str, factors: Mapping[str, float]) -> float:
+    """Returns the factor of the longest beginning that fits, 1 where none does."""
+    fitting = [start for start in factors if name.startswith(start)]
+    return factors[max(fitting, key=len)] if fitting else 1.0
+
+
+def _without_factor(group: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key != "factor"}
 
 
 def _options(config: OptimizerChoice) -> dict[str, Any]:

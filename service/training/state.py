@@ -27,13 +27,23 @@ class TrainingState:
         average: Moving average of the weights, or None.
         step: Optimiser steps done.
         best: Best value so far of the metric that retention compares, or None.
+
+    Args:
+        model: The network on its device.
+        optimizer: Which optimiser.
+        config: How it is trained.
+        factors: Factor of the learning rate by the beginning of a parameter's name.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: OptimizerChoice, config: TrainingConfig
+        self,
+        model: nn.Module,
+        optimizer: OptimizerChoice,
+        config: TrainingConfig,
+        factors: Mapping[str, float],
     ) -> None:
         self.model = prepare(model, config)
-        self.optimizer = build_optimizer(self.model, optimizer, config.batch_size)
+        self.optimizer = build_optimizer(self.model, optimizer, config.batch_size, factors)
         self.guard = GuardedStep(self.optimizer, self.model)
         device = next(self.model.parameters()).device
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
@@ -41,6 +51,7 @@ class TrainingState:
         self.step = 0
         self.best: float | None = None
         self._batch_size = config.batch_size
+        self._factors = factors
 
     @property
     def position(self) -> int:
@@ -109,7 +120,7 @@ class TrainingState:
             _load(self.average.module, content.ema)
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        apply_configuration(self.optimizer, self.model, optimizer, self._batch_size)
+        apply_configuration(self.optimizer, self.model, optimizer, self._batch_size, self._factors)
         self.guard.load_state_dict(state["guard"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])

@@ -31,6 +31,9 @@ class Task(Protocol[B]):
     samples_per_epoch: int
     """Training samples of an epoch, over all workers."""
 
+    learning_rate_factors: Mapping[str, float]
+    """Factor of the learning rate for parameters whose name begins so; often none."""
+
     def train_batches(self, position: int) -> Generator[B, None, None]:
         """Yields this worker's micro-batches for ever, from the step that starts at `position`.
 

@@ -30,7 +30,7 @@ def test_a_name_stays_within_the_storage(name: str) -> None:
 
 
 def test_new_names_are_plain() -> None:
-    runs.check_name(runs.new_name("shakedrop", "preresnet50_w16"))
+    runs.check_name(runs.new_name("shakedrop-preresnet50_w16"))
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from service.config.cifar import CIFARConfig
-from service.config.classification import ClassificationConfig
 from service.config.command_line import Command, parse_command
 from service.config.imagenet import ImageNetConfig
 from service.config.loading import load
+from service.config.run import RunConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +41,7 @@ def cifar_recipe() -> Callable[[str], CIFARConfig]:
 
 
 @pytest.fixture
-def differing() -> Callable[[ClassificationConfig, ClassificationConfig], set[str]]:
+def differing() -> Callable[[RunConfig, RunConfig], set[str]]:
     """Names where two recipes differ, to two names of each path, their expectations apart."""
     return _differing
 
@@ -68,7 +68,7 @@ def _cifar_recipe(name: str) -> CIFARConfig:
     return load(CIFARConfig, given.files, given.overrides)
 
 
-def _differing(first: ClassificationConfig, second: ClassificationConfig) -> set[str]:
+def _differing(first: RunConfig, second: RunConfig) -> set[str]:
     leaves = set(_flat(first.model_dump())) ^ set(_flat(second.model_dump()))
     paths = [path.split(".") for path, _ in leaves]
     return {".".join(path[:2]) for path in paths if path[0] != "expected"}

@@ -99,7 +99,7 @@ def test_everything_but_the_values_is_the_checkpoints(tmp_path: Path) -> None:
     assert content.state["guard"]["skipped_in_row"] == 1
     task = other_start(how)
     train(task, local_worker(tmp_path / "b", Recorder(), how), how)
-    state = TrainingState(task.model, how.optimizer, how.training)
+    state = TrainingState(task.model, how.optimizer, how.training, {})
     new = changed_toy(how).optimizer
     state.restore(content, new)
     found = state.content({}, content.metadata, content.config_yaml, content.metrics)
@@ -200,7 +200,7 @@ def test_momentum_can_begin_and_end(tmp_path: Path) -> None:
     still = replace(how, optimizer=SGDConfig(lr=0.05, momentum=0))
     train(ToyTask(how.training), local_worker(tmp_path / "still", Recorder(), still), still)
     train(ToyTask(how.training), local_worker(tmp_path / "moved", Recorder(), how), how)
-    state = TrainingState(ToyTask(how.training).model, how.optimizer, how.training)
+    state = TrainingState(ToyTask(how.training).model, how.optimizer, how.training, {})
     for name, choice in (("still", how.optimizer), ("moved", still.optimizer)):
         content = read_checkpoint(checkpoint_folder(tmp_path / name, 8))
         state.restore(content, choice)

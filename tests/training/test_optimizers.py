@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from service.config.errors import ConfigurationError
 from service.config.optimization import AdamWConfig, LAMBConfig, OptimizerChoice, SGDConfig
-from service.training.optimizers import build_optimizer, parameter_groups, peak_learning_rate
+from service.training.optimizers import (
+    apply_configuration,
+    build_optimizer,
+    parameter_groups,
+    peak_learning_rate,
+)
 
 CONFIGS = [
     pytest.param(SGDConfig(lr=0.1, weight_decay=0.01), id="sgd"),
@@ -71,6 +76,29 @@ def test_decay_groups_are_exactly_the_weights_and_the_rest() -> None:
     ]
     assert (decayed["weight_decay"], rest["weight_decay"]) == (0.3, 0.2)
     assert decayed["params"][0][1] is model.conv.weight
+
+
+def test_parameters_by_name_learn_at_a_rate_of_their_own() -> None:
+    model = nn.ModuleDict({"body": nn.Linear(2, 3), "head": nn.Linear(3, 2)})
+    config = SGDConfig(lr=0.5, weight_decay=0.3, norm_weight_decay=0.2)
+    optimizer = build_optimizer(model, config, 1, {"body.": 0.1, "body.bias": 4.0})
+    rates = {
+        name: (group["initial_lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for name in group["param_names"]
+    }
+    assert rates == {
+        "head.weight": (0.5, 0.3),
+        "head.bias": (0.5, 0.2),
+        "body.weight": (0.05, 0.3),
+        "body.bias": (2.0, 0.2),
+    }
+    # The first group is the one whose rate is logged.
+    assert optimizer.param_groups[0]["initial_lr"] == 0.5
+    apply_configuration(
+        optimizer, model, config.model_copy(update={"lr": 1.0}), 1, {"body.": 0.1, "body.bias": 4.0}
+    )
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [1.0, 1.0, 0.1, 4.0]
 
 
 @pytest.mark.parametrize(

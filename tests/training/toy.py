@@ -40,6 +40,7 @@ class ToyTask:
         self.inputs = torch.randn(SAMPLES, 3, 6, 6, generator=generator)
         self.labels = torch.randint(4, (SAMPLES,), generator=generator)
         self.samples_per_epoch = SAMPLES
+        self.learning_rate_factors: dict[str, float] = {}
         self.poisoned: frozenset[int] = frozenset()
         self.begun: list[int] = []
         self.loading: list[int] = []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.cluster.job import Application, Facts, Job
 from service.cluster.resources import TrialPlan
-from service.config.classification import ClassificationConfig
+from service.config.run import RunConfig
 from service.config.sweep import PopulationConfig, SweepConfig
 from service.config.sweep_files import RECIPES, SweepFile, recipe_tree
 from service.search.configurations import Configurations
@@ -100,7 +100,7 @@ class Sweep:
         job = Job(config, self.storage, self.application, length, None, steered=self.steered)
         return replace(job, request=self._request(job, facts, number, point))
 
-    def _facts(self, config: ClassificationConfig, point: Point) -> Facts:
+    def _facts(self, config: RunConfig, point: Point) -> Facts:
         if any(path.startswith("data.") for path in point):
             return self.application.check(config, self.storage)
         return self.facts
