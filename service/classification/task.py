@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from service.classification.evaluation import Tally
 from service.classification.loss import build_loss
 from service.classification.mixing import Mixing
-from service.classification.ramp import StrengthRamp
 from service.config.changes import check_changes
 from service.config.cifar import CIFARConfig
 from service.config.errors import ConfigurationError
@@ -24,6 +23,7 @@ from service.data.splits import Splits, open_splits
 from service.models.build import build_network
 from service.models.weights import load_weights
 from service.training.length import RunLength
+from service.training.ramp import StrengthRamp
 from service.training.worker import Worker
 
 Recipe = ImageNetConfig | CIFARConfig

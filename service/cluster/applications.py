@@ -1,15 +1,27 @@
 """The kinds of training that the pipelines run."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from service.classification.evaluation import Tally
 from service.classification.task import ClassificationTask, Recipe, check
 from service.cluster.job import Application, Facts
 from service.config.base import Range
+from service.config.coco import COCOConfig
 from service.config.regularizer import ShakeDropConfig
+from service.config.run import RunConfig
+from service.data.detection.coco import DetectionSet
 from service.data.pictures import Pictures, digest
+from service.detection.task import DetectionTask
+from service.detection.task import check as check_detection
 from service.models.catalogue import network_name
-from service.tracking.parameters import Params, comparison_params, data_name
+from service.models.resolution import network_of
+from service.tracking.parameters import (
+    Params,
+    comparison_params,
+    data_name,
+    detection_params,
+)
 from service.tracking.request import DatasetSplit
 
 
@@ -18,24 +30,44 @@ def _check_classification(config: Recipe, storage: Path) -> Facts:
     return Facts(
         samples_per_epoch=len(splits.train),
         datasets=(
-            _split(config, "train", splits.train),
-            _split(config, "val", splits.evaluation),
+            _split(config, "train", splits.train, digest(splits.train)),
+            _split(config, "val", splits.evaluation, digest(splits.evaluation)),
         ),
     )
 
 
-def _split(config: Recipe, context: str, pictures: Pictures) -> DatasetSplit:
+def _check_detection(config: COCOConfig, storage: Path) -> Facts:
+    checked = check_detection(config, storage)
+    train, evaluation = checked.splits.train, checked.splits.evaluation
+    findings = [
+        f"{split.annotation_file.name}: {line}"
+        for split in (train, evaluation)
+        for line in split.findings
+    ]
+    return Facts(
+        samples_per_epoch=len(train),
+        datasets=(
+            _split(config, "train", train, train.digest()),
+            _split(config, "val", evaluation, evaluation.digest()),
+        ),
+        findings=(*findings, *checked.weights),
+    )
+
+
+def _split(
+    config: Recipe | COCOConfig, context: str, pictures: Pictures | DetectionSet, content: str
+) -> DatasetSplit:
     return DatasetSplit(
         name=f"{data_name(config)}-{context}",
-        digest=digest(pictures),
+        digest=content,
         source=str(pictures.source),
         context=context,
         samples=len(pictures),
     )
 
 
-def _alpha(config: Recipe) -> Range | None:
-    regularizer = config.model.regularizer
+def _alpha(config: RunConfig) -> Range | None:
+    regularizer = network_of(config).regularizer
     if not isinstance(regularizer, ShakeDropConfig):
         return None
     alpha = regularizer.alpha
@@ -48,12 +80,45 @@ def _params(config: Recipe) -> Params:
     return comparison_params(config, network_name(config.model), _alpha(config))
 
 
-def _metrics(config: Recipe) -> tuple[str, ...]:
-    prefixes = ("val/", "val/ema_") if config.training.average.enabled else ("val/",)
-    return tuple(prefix + name for prefix in prefixes for name in Tally.NAMES)
+def _detection_params(config: COCOConfig) -> Params:
+    return detection_params(config, network_name(config.model.backbone), _alpha(config))
 
+
+def _metrics(config: Recipe) -> tuple[str, ...]:
+    return _prefixed(config, Tally.NAMES)
+
+
+def _detection_metrics(config: COCOConfig) -> tuple[str, ...]:
+    kinds = ("box", "mask") if config.model.kind == "mask_rcnn" else ("box",)
+    return _prefixed(
+        config, [f"{kind}_{figure}" for kind in kinds for figure in _DETECTION_FIGURES]
+    )
+
+
+def _prefixed(config: RunConfig, names: Iterable[str]) -> tuple[str, ...]:
+    prefixes = ("val/", "val/ema_") if config.training.average.enabled else ("val/",)
+    return tuple(prefix + name for prefix in prefixes for name in names)
+
+
+_DETECTION_FIGURES = (
+    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+    *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
+)
 
 CLASSIFICATION = Application(
-    build_task=ClassificationTask, check=_check_classification, params=_params, metrics=_metrics
+    build_task=ClassificationTask,
+    check=_check_classification,
+    params=_params,
+    metrics=_metrics,
+    headlines=Tally.NAMES,
 )
 """Image classification."""
+
+DETECTION = Application(
+    build_task=DetectionTask,
+    check=_check_detection,
+    params=_detection_params,
+    metrics=_detection_metrics,
+    headlines=("box_ap", "box_ap50", "mask_ap"),
+)
+"""Object detection."""

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections import ChainMap
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -21,6 +21,7 @@ class Console:
     Args:
         folder: The run's folder.
         length: How long the run is.
+        figures: What an evaluation's line shows of its figures: top1, box_ap.
         stream: Where lines go; the bar appears only if it is a terminal.
         quiet_seconds: Longest silence in a log that is no terminal, while steps are logged.
     """
@@ -29,12 +30,14 @@ class Console:
         self,
         folder: Path,
         length: RunLength,
+        figures: Collection[str],
         stream: TextIO | None = None,
         quiet_seconds: float = 60.0,
     ) -> None:
         self._reader = JournalReader(folder / METRICS_JOURNAL)
         self._reader.new_records()  # what was printed before a restart
         self._length = length
+        self._figures = figures
         self._stream = stream or sys.stdout
         self._terminal = self._stream.isatty()
         self._latest: dict[str, float] = {}
@@ -68,16 +71,27 @@ class Console:
         for record in self._reader.new_records():
             if isinstance(record, EventRecord):
                 self._line(f"{record.kind}: {record.text}")
+            if not isinstance(record, MetricRecord):
                 continue
             self._latest |= record.metrics
             if record.step == 0:
                 continue  # only the name of the best metric, to be MLflow's first
             if any(name.startswith("val/") for name in record.metrics):
-                self._line(epoch_line(record, ChainMap(record.metrics, self._latest), self._length))
+                self._line(self._epoch_line(record))
             elif self._terminal:
                 self._draw_bar(record)
             elif time.monotonic() - self._last_line >= self._quiet_seconds:
                 self._line(progress_text(record.step, self._latest, self._length))
+
+    def _epoch_line(self, record: MetricRecord) -> str:
+        """Returns the line of an evaluation."""
+        figures = "  ".join(
+            f"{name.removeprefix('val/').replace('_', ' ')} {value:.2f}"
+            for name, value in record.metrics.items()
+            if name.startswith("val/") and _figure(name) in self._figures
+        )
+        metrics = {**self._latest, **record.metrics}
+        return f"{progress_text(record.step, metrics, self._length)}  |  {figures}"
 
     def _line(self, text: str) -> None:
         clear = "\r\x1b[K" if self._terminal else ""
@@ -110,14 +124,9 @@ def progress_text(step: int, metrics: dict[str, float], length: RunLength) -> st
     return "  ".join(parts)
 
 
-def epoch_line(record: MetricRecord, metrics: "ChainMap[str, float]", length: RunLength) -> str:
-    """Returns the line of an evaluation."""
-    figures = "  ".join(
-        f"{name.removeprefix('val/').replace('_', ' ')} {value:.2f}"
-        for name, value in record.metrics.items()
-        if name.startswith("val/")
-    )
-    return f"{progress_text(record.step, dict(metrics), length)}  |  {figures}"
+def _figure(name: str) -> str:
+    """Returns which figure a metric is: top1 of val/best_top1, val/ema_top1 and val/top1."""
+    return name.removeprefix("val/").removeprefix("best_").removeprefix("ema_")
 
 
 def duration_text(seconds: float) -> str:

@@ -23,6 +23,8 @@ class Facts:
     """Training samples."""
     datasets: tuple[DatasetSplit, ...]
     """The data, as tracking records it."""
+    findings: tuple[str, ...] = ()
+    """What people should know of the data and the starting weights before the run, a line each."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Application:
     """What MLflow's comparison page shows of a configuration."""
     metrics: Callable[[Any], tuple[str, ...]]
     """Names of what an evaluation measures."""
+    headlines: tuple[str, ...]
+    """The few of them that the driver shows."""
 
 
 @dataclass(frozen=True)

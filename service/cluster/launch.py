@@ -54,6 +54,8 @@ def train(config: RunConfig, application: Application, *, resume: bool) -> Outco
     config = _named(config, storage, resume)
     announce(f"run {config.name}: checking the data")
     facts = application.check(config, storage)
+    for line in facts.findings:
+        announce(line)
     plan = _plan(config)
     job = prepare(config, storage, application, facts, nodes=plan.nodes if plan else 1)
     runs.record(job.folder, job.config)
@@ -134,9 +136,9 @@ def _workers_text(plan: Plan) -> str:
 
 
 def _run(job: Job, plan: Plan | None, started: StartedRun | None) -> Outcome:
-    run = _runner(job, plan)
+    run, headlines = _runner(job, plan), job.application.headlines
     try:
-        with _stoppable(job.folder), Console(job.folder, job.length):
+        with _stoppable(job.folder), Console(job.folder, job.length, headlines):
             run()
     except BaseException as error:
         status: Status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"

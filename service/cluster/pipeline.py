@@ -10,6 +10,7 @@ from service.cluster.failures import refuse, report
 from service.cluster.job import Application
 from service.cluster.launch import Outcome, train
 from service.cluster.session import absolute_storage
+from service.cluster.starting_weights import with_weights
 from service.config.command_line import Command, help_text, parse_command
 from service.config.errors import ConfigurationError
 from service.config.loading import load, to_yaml
@@ -77,7 +78,7 @@ def _configuration(pipeline: Pipeline, command: Command) -> RunConfig:
     overrides = list(command.overrides)
     if "local" in command.flags:
         overrides.append("cluster.num_workers=0")
-    config = load(pipeline.schema, files, overrides)
+    config = _loaded(pipeline, files, overrides)
     if "resume" not in command.flags:
         return config
     storage = absolute_storage(config.storage.path)
@@ -85,7 +86,13 @@ def _configuration(pipeline: Pipeline, command: Command) -> RunConfig:
     if not runs.exists(storage / name):
         return config
     # What the run began with, under what is given now.
-    return load(pipeline.schema, [storage / name / runs.CONFIG, *command.files], overrides)
+    return _loaded(pipeline, [storage / name / runs.CONFIG, *command.files], overrides)
+
+
+def _loaded(pipeline: Pipeline, files: Sequence[Path], overrides: Sequence[str]) -> RunConfig:
+    return with_weights(
+        lambda beneath, more: load(pipeline.schema, files, [*overrides, *more], beneath)
+    )
 
 
 def _train(pipeline: Pipeline, config: RunConfig, *, resume: bool) -> int:

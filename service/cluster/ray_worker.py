@@ -55,7 +55,7 @@ class RayWorker:
     Args:
         job: The run.
         cpus: Cores of this worker.
-        recorder: Where metrics and warnings go.
+        recorder: Where metrics, files and warnings go.
         steering: The run's turns, if it is steered.
     """
 
@@ -66,6 +66,7 @@ class RayWorker:
         self.device: torch.device = ray.train.torch.get_device()
         self.cpus = cpus
         self.log = recorder.log
+        self.attach = recorder.attach
         self.warn = recorder.warn
         self._job = job
         self._steering = steering

@@ -1,4 +1,4 @@
-"""What a training process records: metrics, warnings, and the load of its node."""
+"""What a training process records: metrics, files, warnings, and the load of its node."""
 
 import socket
 from collections.abc import Mapping
@@ -37,6 +37,11 @@ class Recorder:
         self._step = step
         if self._tracker is not None:
             self._tracker.log(step, metrics)
+
+    def attach(self, path: str, content: bytes) -> None:
+        """Records a file of the run, of rank 0 alone."""
+        if self._tracker is not None:
+            self._tracker.attach(path, content)
 
     def warn(self, text: str) -> None:
         """Records a line that the driver shows."""

@@ -23,6 +23,7 @@ def run_here(job: Job) -> None:
             len(os.sched_getaffinity(0)),
             job.config.checkpoint,
             recorder.log,
+            recorder.attach,
             recorder.warn,
             stop_file(job.folder).exists,
         )

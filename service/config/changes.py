@@ -6,20 +6,25 @@ from typing import Any
 from service.config.base import Config
 from service.config.errors import ConfigurationError
 
+_REGULARIZER = (
+    "alpha.high",
+    "alpha.low",
+    "beta.high",
+    "beta.low",
+    "drop_prob",
+    "earlier_factor",
+    "p_l",
+    "ramp.start",
+)
+_NETWORKS = ("model", "model.backbone")
+
 CHANGEABLE: frozenset[str] = frozenset(
     {
+        *(f"{network}.regularizer.{field}" for network in _NETWORKS for field in _REGULARIZER),
         "loss.label_smoothing",
         "mixing.cutmix_alpha",
         "mixing.mixup_alpha",
         "mixing.probability",
-        "model.regularizer.alpha.high",
-        "model.regularizer.alpha.low",
-        "model.regularizer.beta.high",
-        "model.regularizer.beta.low",
-        "model.regularizer.drop_prob",
-        "model.regularizer.earlier_factor",
-        "model.regularizer.p_l",
-        "model.regularizer.ramp.start",
         "optimizer.beta1",
         "optimizer.beta2",
         "optimizer.eps",

@@ -47,20 +47,26 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load(schema: type[C], files: Iterable[Path] = (), overrides: Sequence[str] = ()) -> C:
+def load(
+    schema: type[C],
+    files: Iterable[Path] = (),
+    overrides: Sequence[str] = (),
+    beneath: Tree | None = None,
+) -> C:
     """Builds a configuration from defaults, files and overrides, later ones on top.
 
     Args:
         schema: Class of the configuration.
         files: YAML files; each may name others to build on, `base: other.yaml`, relative to itself.
         overrides: Assignments such as `model.regularizer.p_l=0.25`; values are read as YAML.
+        beneath: What holds where no file and no override says otherwise.
 
     Raises:
         ConfigurationError: A file, key or value cannot be used; one line for each problem.
     """
     tree: Tree = schema().model_dump(mode="json")
     layers = [layer for file in files for layer in read_layers(file)]
-    for changes in (*layers, *map(parse_override, overrides)):
+    for changes in (beneath or {}, *layers, *map(parse_override, overrides)):
         tree = merge(schema, tree, changes)
     return validate(schema, tree)
 

@@ -183,7 +183,7 @@ class BudgetConfig(Config):
 class SweepConfig(Config):
     """The search."""
 
-    pipeline: Literal["imagenet", "cifar"] = "cifar"
+    pipeline: Literal["imagenet", "cifar", "coco"] = "cifar"
     """Pipeline whose recipe the rest of the file is."""
     space: dict[str, Distribution] = Field(default_factory=dict)
     """What is searched: the dotted path of a field, and what it is drawn from."""

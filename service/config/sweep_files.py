@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from service.config.cifar import CIFARConfig
+from service.config.coco import COCOConfig
 from service.config.errors import ConfigurationError
 from service.config.imagenet import ImageNetConfig
 from service.config.loading import load, parse_override, read_layers
@@ -26,22 +27,37 @@ class CIFARSweep(CIFARConfig):
     """The search."""
 
 
-SweepFile: TypeAlias = ImageNetSweep | CIFARSweep
+class COCOSweep(COCOConfig):
+    """A search over a recipe of `pipelines/coco.py`."""
+
+    sweep: SweepConfig = SweepConfig(pipeline="coco")
+    """The search."""
+
+
+SweepFile: TypeAlias = ImageNetSweep | CIFARSweep | COCOSweep
 """A whole sweep file."""
 
-SCHEMAS: dict[str, type[SweepFile]] = {"imagenet": ImageNetSweep, "cifar": CIFARSweep}
-RECIPES: dict[str, type[ImageNetConfig | CIFARConfig]] = {
+SCHEMAS: dict[str, type[SweepFile]] = {
+    "imagenet": ImageNetSweep,
+    "cifar": CIFARSweep,
+    "coco": COCOSweep,
+}
+RECIPES: dict[str, type[ImageNetConfig | CIFARConfig | COCOConfig]] = {
     "imagenet": ImageNetConfig,
     "cifar": CIFARConfig,
+    "coco": COCOConfig,
 }
 
 
-def load_sweep(files: Sequence[Path], overrides: Sequence[str]) -> SweepFile:
+def load_sweep(
+    files: Sequence[Path], overrides: Sequence[str], beneath: Tree | None = None
+) -> SweepFile:
     """Reads sweep files and overrides; `sweep.pipeline` says whose recipe the rest is.
 
     Args:
         files: YAML files, lowest first.
         overrides: Assignments such as `sweep.trials=12` or `training.duration=5ep`.
+        beneath: What holds where no file and no override says otherwise.
 
     Raises:
         ConfigurationError: A file, key or value cannot be used; one line for each problem.
@@ -57,7 +73,7 @@ def load_sweep(files: Sequence[Path], overrides: Sequence[str]) -> SweepFile:
         raise ConfigurationError(
             f"sweep.pipeline: must be one of {', '.join(SCHEMAS)} (got {pipeline!r})"
         )
-    return load(SCHEMAS[pipeline], files, overrides)
+    return load(SCHEMAS[pipeline], files, overrides, beneath)
 
 
 def recipe_tree(config: SweepFile) -> Tree:

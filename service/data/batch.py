@@ -1,6 +1,7 @@
 """Batches, and making one from the places of its pictures and the seeds of their views."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,20 +75,17 @@ class Views(Dataset[Batch | DamagedPictureError]):
         self.transform = transform
 
     def __getitem__(self, request: Request) -> Batch | DamagedPictureError:
-        # In the training process itself the generator is the caller's, dropout's for one.
-        state = torch.get_rng_state()
         try:
-            views = [
-                # Channels last, as the decoder gives them: stacking is then a plain copy.
-                self._view(index, seed).permute(1, 2, 0)
-                for index, seed in zip(
-                    request.indices.tolist(), request.seeds.tolist(), strict=True
-                )
-            ]
+            with callers_generator_kept():
+                views = [
+                    # Channels last, as the decoder gives them: stacking is then a plain copy.
+                    self._view(index, seed).permute(1, 2, 0)
+                    for index, seed in zip(
+                        request.indices.tolist(), request.seeds.tolist(), strict=True
+                    )
+                ]
         except DamagedPictureError as error:
             return error
-        finally:
-            torch.set_rng_state(state)
         # In a loading process default_collate stacks straight into shared memory.
         stacked: Tensor = default_collate(views)
         labels = torch.from_numpy(self.pictures.labels[request.indices])
@@ -101,3 +99,16 @@ class Views(Dataset[Batch | DamagedPictureError]):
         except (OSError, DamagedPictureError) as error:
             place = f"{self.pictures.source}/{self.pictures.name(index)}"
             raise DamagedPictureError(f"{place} cannot be used: {error}") from error
+
+
+@contextmanager
+def callers_generator_kept() -> Iterator[None]:
+    """Restores torch's global generator, which views are drawn from.
+
+    In the training process itself it is the caller's: dropout's, for one.
+    """
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from service.config.small_data import AnyPicturesConfig
 from service.data.batch import Batch, Request
@@ -18,8 +18,9 @@ from service.data.decoding import DamagedPictureError
 from service.data.order import SampleOrder, evaluation_share, worker_positions
 from service.data.pictures import Pictures
 from service.data.seeds import sample_seeds
-from service.data.views import AnyViews, evaluation_views, training_views
+from service.data.views import evaluation_views, training_views
 
+B = TypeVar("B")
 T = TypeVar("T")
 
 
@@ -65,7 +66,8 @@ def training_batches(
         world_size=world_size,
     )
     views = training_views(pictures, config)
-    return _load(views, _training_requests(order, positions), config, loading_processes)
+    processes = loading_processes if views.needs_processes else 0
+    return load(views, training_requests(order, positions), config.prefetch_batches, processes)
 
 
 def evaluation_batches(
@@ -85,11 +87,12 @@ def evaluation_batches(
     """
     share = evaluation_share(len(pictures), rank, world_size)
     views = evaluation_views(pictures, config)
-    requests = _evaluation_requests(share, config.evaluation.batch_size)
-    return _load(views, requests, config, loading_processes)
+    requests = evaluation_requests(share, config.evaluation.batch_size)
+    processes = loading_processes if views.needs_processes else 0
+    return load(views, requests, config.prefetch_batches, processes)
 
 
-def _training_requests(
+def training_requests(
     order: SampleOrder, positions: Iterable[NDArray[np.int64]]
 ) -> Iterator[Request]:
     """Yields what each micro-batch holds. The permutations stay in this process."""
@@ -98,7 +101,7 @@ def _training_requests(
         yield Request(indices, sample_seeds(order.seed, epochs, indices, occurrences))
 
 
-def _evaluation_requests(share: NDArray[np.int64], batch_size: int) -> Iterator[Request]:
+def evaluation_requests(share: NDArray[np.int64], batch_size: int) -> Iterator[Request]:
     """Yields what each evaluation batch holds."""
     for first in range(0, len(share), batch_size):
         indices = share[first : first + batch_size]
@@ -106,12 +109,23 @@ def _evaluation_requests(share: NDArray[np.int64], batch_size: int) -> Iterator[
         yield Request(indices, np.zeros(len(indices), np.uint64))
 
 
-def _load(
-    views: AnyViews, requests: Iterator[Request], config: AnyPicturesConfig, loading_processes: int
-) -> Generator[Batch, None, None]:
-    """Starts a DataLoader over all requests of a run, so that its processes start only once."""
-    if not views.needs_processes:
-        loading_processes = 0
+def load(
+    views: Dataset[B | DamagedPictureError],
+    requests: Iterator[Request],
+    prefetch_batches: int,
+    loading_processes: int,
+) -> Generator[B, None, None]:
+    """Starts a DataLoader over all requests of a run, so that its processes start only once.
+
+    Args:
+        views: Makes a batch on request; what is damaged it returns.
+        requests: What each batch holds.
+        prefetch_batches: Batches that each loading process prepares ahead.
+        loading_processes: Processes that make batches; 0 makes them in this one.
+
+    Raises:
+        DamagedPictureError: While iterating: what the views returned as damaged.
+    """
     loader = DataLoader(
         views,
         batch_size=None,
@@ -119,7 +133,7 @@ def _load(
         num_workers=loading_processes,
         collate_fn=_unchanged,
         pin_memory=torch.cuda.is_available(),
-        prefetch_factor=config.prefetch_batches if loading_processes else None,
+        prefetch_factor=prefetch_batches if loading_processes else None,
         # Without one of its own, the DataLoader draws from the caller's generator.
         generator=torch.Generator(),
     )
@@ -131,7 +145,7 @@ def _unchanged(value: T) -> T:
     return value
 
 
-def _received(batches: Iterator[Batch | DamagedPictureError]) -> Generator[Batch, None, None]:
+def _received(batches: Iterator[B | DamagedPictureError]) -> Generator[B, None, None]:
     """Yields batches; raises what a loading process returned as damaged."""
     try:
         for batch in batches:

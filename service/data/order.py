@@ -60,19 +60,29 @@ class SampleOrder:
         return indices, epochs, occurrences
 
     def _permutation(self, epoch: int) -> Integers:
-        """Returns the permutation of an epoch; keeps two, as a batch may straddle two epochs.
-
-        Sorting random bits, because NumPy promises that a bit generator's stream never changes, and
-        promises nothing about `Generator.permutation`: a run may resume under a later NumPy.
-        """
+        """Returns the permutation of an epoch; keeps two, as a batch may straddle two epochs."""
         if epoch not in self._permutations:
-            bits = np.random.Philox(np.random.SeedSequence((self.seed, epoch))).random_raw(
-                self.size
-            )
             while len(self._permutations) > 1:
                 del self._permutations[next(iter(self._permutations))]
-            self._permutations[epoch] = np.argsort(bits, kind="stable")
+            self._permutations[epoch] = self._drawn(epoch)
         return self._permutations[epoch]
+
+    def _drawn(self, epoch: int) -> Integers:
+        """Draws the permutation of an epoch."""
+        return np.argsort(random_bits(self.seed, epoch, self.size), kind="stable")
+
+
+def random_bits(seed: int, epoch: int, count: int) -> NDArray[np.uint64]:
+    """Returns 64 random bits `count` times; the first ones are the same for any larger count.
+
+    Permutations come from sorting them, because NumPy promises that a bit generator's stream never
+    changes, and promises nothing about `Generator.permutation`: a run may resume under a later
+    NumPy.
+    """
+    bits: NDArray[np.uint64] = np.random.Philox(np.random.SeedSequence((seed, epoch))).random_raw(
+        count
+    )
+    return bits
 
 
 def worker_positions(

@@ -18,7 +18,7 @@ from service.config.errors import ConfigurationError
 _CHECKPOINT_FILE = "model.safetensors"
 _CLASSIFIER = "fc."
 # Files older than PyTorch 0.4.1 lack batch counters, which momentum-based statistics do not read.
-_COUNTER = ".num_batches_tracked"
+COUNTER = ".num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def load_weights(network: nn.Module, path: str) -> LoadReport:
         ConfigurationError: The file is missing, damaged, holds pickled objects, or belongs to
             another network. The network is then as it was.
     """
-    own, state = network.state_dict(), _read(Path(path))
-    _check_same_network(path, own, state)
+    own, state = network.state_dict(), read_weights(Path(path))
+    check_same_network(path, own, state)
     # Classifiers are taken whole or not at all.
     differs = _shapes(own, classifier=True) != _shapes(state, classifier=True)
     reinitialised = [key for key in _shapes(own, classifier=True) if differs and key in state]
@@ -77,10 +77,19 @@ def load_weights(network: nn.Module, path: str) -> LoadReport:
     )
 
 
-def _check_same_network(path: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """Raises ConfigurationError if the two differ in more than the classifier."""
+def check_same_network(path: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Checks that a file holds the weights of a network, whatever its classifier.
+
+    Args:
+        path: Where the file is, for the message.
+        own: The network's state dict.
+        state: The file's tensors.
+
+    Raises:
+        ConfigurationError: The two differ in more than the classifier and batch counters.
+    """
     ours, theirs = _shapes(own, classifier=False), _shapes(state, classifier=False)
-    missing = [key for key in ours if key not in theirs and not key.endswith(_COUNTER)]
+    missing = [key for key in ours if key not in theirs and not key.endswith(COUNTER)]
     unexpected = [key for key in theirs if key not in ours]
     reshaped = [key for key in ours if key in theirs and ours[key] != theirs[key]]
     parts = []
@@ -107,8 +116,15 @@ def _shapes(state: Mapping[str, Tensor], *, classifier: bool) -> dict[str, tuple
     }
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Returns the tensors that a file or folder holds, by key, on the CPU."""
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors that a file or folder holds, by key, on the CPU.
+
+    Args:
+        path: A checkpoint folder, a `.safetensors` file, or a state dict (`.pth`, `.pt`).
+
+    Raises:
+        ConfigurationError: It is missing, damaged, of an unknown kind, or holds pickled objects.
+    """
     file = path / _CHECKPOINT_FILE if path.is_dir() else path
     if not file.is_file():
         what = f"the folder holds no {_CHECKPOINT_FILE}" if path.is_dir() else "no such file"

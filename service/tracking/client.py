@@ -12,12 +12,13 @@ from service.tracking.address import database_path, is_sqlite, reachable, redact
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# MLflow's own would block a call on a closed port for four minutes.
+# MLflow's own bounds would block a call on a closed port for four minutes.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _LONGEST_REASON = 300
 # A failed request is told with its address twice before its cause.
@@ -51,7 +52,7 @@ def reason(error: Exception) -> str:
 
 
 def set_defaults() -> None:
-    """Sets MLflow's bounds for this process where the environment does not; before its import."""
+    """Sets MLflow's bounds and silences it, where the environment does not; before its import."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 

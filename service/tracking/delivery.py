@@ -1,11 +1,14 @@
-"""Brings a run folder's journals to MLflow."""
+"""Brings a run folder's journals and files to MLflow."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from service.tracking.artifacts import ARTIFACTS
 from service.tracking.client import connect, unavailable_on_failure
-from service.tracking.outbox import Batch, Outbox, count_undelivered
+from service.tracking.outbox import Batch, Outbox, count_undelivered, count_undelivered_files
 from service.tracking.request import RunRequest
 
 if TYPE_CHECKING:
@@ -13,9 +16,11 @@ if TYPE_CHECKING:
 
     from service.tracking.runs import StartedRun, Status
 
+logger = logging.getLogger(__name__)
+
 
 class Delivery:
-    """Delivers the metrics of one run folder, and creates the MLflow run where there is none yet.
+    """Delivers what one run folder holds, and creates the MLflow run where there is none yet.
 
     Args:
         folder: The run folder, which holds the journals.
@@ -42,10 +47,10 @@ class Delivery:
         return started
 
     def deliver(self, go_on: Callable[[], bool]) -> None:
-        """Sends what was not sent yet, oldest first.
+        """Sends what was not sent yet: metrics, oldest first, then files, oldest first.
 
         Args:
-            go_on: Asked before each batch; False leaves the rest for later.
+            go_on: Asked before each batch and each file; False leaves the rest for later.
 
         Raises:
             TrackingUnavailableError: MLflow cannot be used now; what was sent is not sent again.
@@ -53,14 +58,19 @@ class Delivery:
         with unavailable_on_failure():
             run_id = self._run_id or self.open().run_id
             outbox = Outbox(self.folder, run_id)
-            batch = outbox.next_batch()
-            if batch is None:
+            batch, file = outbox.next_batch(), outbox.next_file()
+            if batch is None and file is None:
                 return
             client = connect(self.request.uri)
             while batch is not None and go_on():
                 self._send(client, run_id, batch)
                 outbox.confirm(batch)
                 batch = outbox.next_batch()
+            while file is not None and go_on():
+                if file.path is not None:
+                    self._send_file(client, run_id, file.path)
+                outbox.confirm(file)
+                file = outbox.next_file()
 
     def finish(self, status: "Status", reason: str | None, tags: Mapping[str, str]) -> None:
         """Closes the run.
@@ -80,17 +90,40 @@ class Delivery:
             finish_run(connect(self.request.uri), run_id, status, reason, tags)
 
     def undelivered(self) -> int:
-        """Returns how many records of metrics still wait."""
-        return count_undelivered(self.folder)
+        """Returns how many records of metrics and files still wait."""
+        return count_undelivered(self.folder) + count_undelivered_files(self.folder)
+
+    def undelivered_text(self) -> str:
+        """Returns what still waits, such as `3 records, 2 files`."""
+        files = count_undelivered_files(self.folder)
+        return f"{count_undelivered(self.folder)} records" + (f", {files} files" if files else "")
 
     def _send(self, client: "MlflowClient", run_id: str, batch: Batch) -> None:
-        """Sends a batch; a run that the server has lost is looked for anew the next time."""
+        """Sends a batch."""
         from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
 
         metrics = [Metric(row.key, row.value, row.time, row.step) for row in batch.rows]
-        try:
+        with self._forgetting_a_lost_run():
             client.log_batch(run_id, metrics=metrics)
+
+    def _send_file(self, client: "MlflowClient", run_id: str, path: str) -> None:
+        """Sends a file as it is now; one that was deleted is reported and left out."""
+        file = self.folder / ARTIFACTS / path
+        if not file.is_file():
+            logger.warning("%s is gone and was not stored in MLflow", file)
+            return
+        # MLflow takes no "." for the top.
+        parent = str(PurePosixPath(path).parent)
+        with self._forgetting_a_lost_run():
+            client.log_artifact(run_id, str(file), None if parent == "." else parent)
+
+    @contextmanager
+    def _forgetting_a_lost_run(self) -> Iterator[None]:
+        """Makes a run that the server has lost be looked for anew the next time."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 self._run_id = None

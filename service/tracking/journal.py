@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from service.tracking.records import MetricRecord, check_metric_name, scan_records
+from service.tracking.names import check_artifact_path, check_metric_name
+from service.tracking.records import MetricRecord, scan_records
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def system_journal(node: str) -> str:
 
 
 class Journal:
-    """An append-only file of JSON lines: metrics with their step and time, and events.
+    """An append-only file of JSON lines: metrics with their step and time, events, and files.
 
     Each line is one write to a file opened for appending, so a killed process loses at most the
     line it was writing. That line is cut off when the journal is opened again.
@@ -113,6 +114,20 @@ class Journal:
         """
         with self._lock:
             self._append(json.dumps({"time": _milliseconds(), "event": kind, "text": text}))
+
+    def write_artifact(self, path: str) -> None:
+        """Records that a file of the run was written.
+
+        Args:
+            path: Where it lies below the run's folder of files.
+
+        Raises:
+            ValueError: The path leads elsewhere, or MLflow would refuse it.
+            OSError: The line could not be written; the journal stays as it was.
+        """
+        check_artifact_path(path)
+        with self._lock:
+            self._append(json.dumps({"time": _milliseconds(), "artifact": path}))
 
     def close(self) -> None:
         """Closes the file; later writes raise ValueError."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from service.tracking.artifacts import ARTIFACTS_JOURNAL
 from service.tracking.journal import METRICS_JOURNAL, system_journal
-from service.tracking.records import MetricRecord, scan_records
+from service.tracking.records import ArtifactRecord, MetricRecord, scan_records
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,18 @@ class Batch:
     """Byte up to which each journal is read once the rows are sent."""
 
 
+@dataclass(frozen=True)
+class PendingFile:
+    """A file to be sent."""
+
+    path: str | None
+    """Where it lies below the run's folder of files; None where only damaged lines were left."""
+    ends: dict[str, int]
+    """Byte up to which the journal of files is read once the file is sent."""
+
+
 def journals(folder: Path) -> list[Path]:
-    """Returns the journals of a run folder: the training process's, then those of the nodes."""
+    """Returns the journals of metrics: the training process's, then those of the nodes."""
     return [
         path
         for pattern in (METRICS_JOURNAL, system_journal("*"))
@@ -50,9 +61,10 @@ def journals(folder: Path) -> list[Path]:
 class Outbox:
     """The undelivered part of a run folder's journals.
 
-    The cursor is renamed into place after each batch. A process killed between sending and renaming
-    sends that batch again, with the same times, and MLflow stores equal rows once. A cursor that
-    belongs to another run counts from the start: a new run gets the whole history.
+    The cursor is renamed into place after each batch and each file. A process killed between
+    sending and renaming sends that again: rows with the same times, which MLflow stores once, and a
+    file under the same name. A cursor that belongs to another run counts from the start: a new run
+    gets the whole history.
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
@@ -78,9 +90,19 @@ class Outbox:
                 ends[journal.name] = end
         return Batch(rows, ends) if ends else None
 
-    def confirm(self, batch: Batch) -> None:
-        """Moves the cursor behind a batch that was sent."""
-        self._ends |= batch.ends
+    def next_file(self) -> PendingFile | None:
+        """Returns the oldest file after what was confirmed, if any."""
+        ends: dict[str, int] = {}
+        start = self._ends.get(ARTIFACTS_JOURNAL, 0)
+        for record, end in scan_records(self._folder / ARTIFACTS_JOURNAL, start):
+            ends = {ARTIFACTS_JOURNAL: end}
+            if isinstance(record, ArtifactRecord):
+                return PendingFile(record.path, ends)
+        return PendingFile(None, ends) if ends else None
+
+    def confirm(self, sent: Batch | PendingFile) -> None:
+        """Moves the cursor behind what was sent."""
+        self._ends |= sent.ends
         fresh = self._folder / f"{CURSOR}.tmp"
         fresh.write_text(json.dumps({"run_id": self._run_id, "ends": self._ends}))
         os.replace(fresh, self._folder / CURSOR)
@@ -105,7 +127,7 @@ def read_cursor(folder: Path) -> Cursor:
     except FileNotFoundError:
         return Cursor(None, {})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("%s is damaged (%r): all metrics are sent again", path, error)
+        logger.warning("%s is damaged (%r): everything is sent again", path, error)
         return Cursor(None, {})
 
 
@@ -117,6 +139,13 @@ def count_undelivered(folder: Path) -> int:
         for journal in journals(folder)
         for record, _ in scan_records(journal, ends.get(journal.name, 0))
     )
+
+
+def count_undelivered_files(folder: Path) -> int:
+    """Returns how many files in a run folder were not delivered."""
+    start = read_cursor(folder).ends.get(ARTIFACTS_JOURNAL, 0)
+    records = scan_records(folder / ARTIFACTS_JOURNAL, start)
+    return sum(isinstance(record, ArtifactRecord) for record, _ in records)
 
 
 def _is_line_start(journal: Path, offset: int) -> bool:

@@ -1,28 +1,36 @@
 """The params of a run: what MLflow's comparison page shows."""
 
+import re
 from pathlib import PurePath
+from urllib.parse import urlsplit
 
 from service.config.base import Range
 from service.config.cifar import CIFARConfig
+from service.config.coco import COCOConfig
 from service.config.data import DrawnDataConfig, PicturesConfig
-from service.config.imagenet import ImageNetConfig
-from service.config.regularizer import (
-    DropBlockConfig,
-    RandomDropConfig,
-    ShakeDropConfig,
-    ShakeShakeConfig,
+from service.config.detection_data import (
+    DetectionTrainConfig,
+    DrawnScenesConfig,
+    LargeScaleJitterConfig,
 )
+from service.config.imagenet import ImageNetConfig
 from service.config.small_data import SmallPicturesConfig
+from service.tracking.shared_parameters import (
+    Params,
+    average_params,
+    optimization_params,
+    regularizer_params,
+)
+
+__all__ = ["Params", "Recipe", "comparison_params", "data_name", "detection_params"]
 
 Recipe = ImageNetConfig | CIFARConfig
-Params = dict[str, str | float | int]
+
+_CHECKPOINT = re.compile(r"step_\d+")
 
 
 def comparison_params(config: Recipe, network: str, alpha: Range | None = None) -> Params:
-    """Returns the few values that tell runs apart, short and flat.
-
-    MLflow compares the first three differing params in ASCII order, so P_L comes first, and the
-    ends of a range are numbers of their own.
+    """Returns the few values that tell runs of classification apart, short and flat.
 
     Args:
         config: The resolved configuration.
@@ -33,72 +41,76 @@ def comparison_params(config: Recipe, network: str, alpha: Range | None = None) 
     Raises:
         ValueError: The network uses ShakeDrop and `alpha` is missing.
     """
-    training = config.training
     return {
         "model": network,
-        **_regularizer(config, alpha),
-        **_length(config),
-        "batch_size": training.batch_size,
-        "lr": _learning_rate(config),
-        "weight_decay": config.optimizer.weight_decay,
-        "optimizer": config.optimizer.kind,
-        "schedule": config.schedule.kind,
-        "precision": training.precision,
+        **regularizer_params(config.model.regularizer, alpha),
+        **optimization_params(config),
         **_pictures(config.data),
-        **({"ema_decay": training.average.decay} if training.average.enabled else {}),
+        **average_params(config),
         **_mixing(config),
         "label_smoothing": config.loss.label_smoothing,
         "data": data_name(config),
-        "seed": training.seed,
+        "seed": config.training.seed,
     }
 
 
-def _regularizer(config: Recipe, alpha: Range | None) -> Params:
-    """Returns the regulariser's kind and strength, in the papers' symbols."""
-    regularizer = config.model.regularizer
-    params: Params = {"regularizer": regularizer.kind}
-    match regularizer:
-        case ShakeDropConfig():
-            return params | _shakedrop(regularizer, alpha)
-        case RandomDropConfig():
-            return params | {"P_L": regularizer.p_l}
-        case ShakeShakeConfig():
-            modes = {"forward": regularizer.forward, "backward": regularizer.backward}
-            return params | modes | {"level": regularizer.level}
-        case DropBlockConfig():
-            block = {"drop_prob": regularizer.drop_prob, "block_size": regularizer.block_size}
-            return params | block
-    return params
+def detection_params(config: COCOConfig, network: str, alpha: Range | None = None) -> Params:
+    """Returns the few values that tell runs of detection apart, short and flat.
 
+    Args:
+        config: The resolved configuration.
+        network: Name of the backbone's network.
+        alpha: See `comparison_params`.
 
-def _shakedrop(regularizer: ShakeDropConfig, alpha: Range | None) -> Params:
-    if alpha is None:
-        raise ValueError("comparison_params needs alpha for a network with ShakeDrop")
+    Raises:
+        ValueError: The backbone uses ShakeDrop and `alpha` is missing.
+    """
+    model = config.model
     return {
-        "P_L": regularizer.p_l,
-        "alpha_low": alpha.low,
-        "alpha_high": alpha.high,
-        "beta_low": regularizer.beta.low,
-        "beta_high": regularizer.beta.high,
-        "level": regularizer.level,
-        "gate": regularizer.gate,
-    } | ({"placement": "branch"} if regularizer.placement == "branch" else {})
+        "model": model.kind,
+        "backbone": network,
+        **regularizer_params(model.backbone.regularizer, alpha),
+        "trained_stages": model.trained_stages,
+        "batch_norm": model.batch_norm,
+        "backbone_lr_multiplier": model.backbone_lr_multiplier,
+        "heads": model.heads,
+        **optimization_params(config),
+        **_scenes(config.data.train),
+        **average_params(config),
+        "weights": weights_name(model.weights),
+        "data": data_name(config),
+        "seed": config.training.seed,
+    }
 
 
-def _length(config: Recipe) -> Params:
-    """Returns the length of the run: epochs, or steps where it is given in steps."""
-    duration = config.training.duration
-    name = "steps" if duration.unit == "st" else "epochs"
-    value = float(duration.value)
-    return {name: int(value) if value.is_integer() else value}
+def weights_name(address: str | None) -> str:
+    """Returns a short name of starting weights: their run's, their file's, or none.
+
+    `/runs/a-run/step_00001200` is a-run, `/weights/resnet50.pth` is resnet50, `models:/name/3` is
+    name/3.
+    """
+    if address is None:
+        return "none"
+    parts = urlsplit(address)
+    if parts.scheme in ("runs", "models"):
+        return parts.path.strip("/")
+    path = PurePath(parts.path if parts.scheme else address)
+    if _CHECKPOINT.fullmatch(path.name):
+        return path.parent.name or path.name
+    return path.stem if path.suffix in (".safetensors", ".pth", ".pt") else path.name or address
 
 
-def _learning_rate(config: Recipe) -> float:
-    """Returns the peak learning rate at the run's own batch size."""
-    optimizer = config.optimizer
-    if optimizer.reference_batch_size is None:
-        return optimizer.lr
-    return optimizer.lr * config.training.batch_size / optimizer.reference_batch_size
+def data_name(config: Recipe | COCOConfig) -> str:
+    """Returns a short name of the data: its folder's, since kinds may hold the same pictures."""
+    data = config.data
+    if isinstance(data, DrawnScenesConfig):
+        # The drawn pictures of classification are called drawn.
+        return "drawn_scenes"
+    if isinstance(data, DrawnDataConfig) or (
+        isinstance(data, SmallPicturesConfig) and data.kind != "parquet"
+    ):
+        return data.kind
+    return PurePath(data.root).name or data.kind
 
 
 def _mixing(config: Recipe) -> Params:
@@ -118,11 +130,16 @@ def _pictures(data: PicturesConfig | SmallPicturesConfig) -> Params:
     return {"train_size": data.train.size} | params
 
 
-def data_name(config: Recipe) -> str:
-    """Returns a short name of the data: its folder's, since kinds may hold the same pictures."""
-    data = config.data
-    if isinstance(data, DrawnDataConfig) or (
-        isinstance(data, SmallPicturesConfig) and data.kind != "parquet"
-    ):
-        return data.kind
-    return PurePath(data.root).name or data.kind
+def _scenes(train: DetectionTrainConfig) -> Params:
+    """Returns what is done to training pictures with objects, as far as it is not the usual."""
+    scale = train.scale
+    params: Params = {"scale": scale.kind}
+    if isinstance(scale, LargeScaleJitterConfig):
+        params |= {"train_size": scale.size, "scale_low": scale.low, "scale_high": scale.high}
+    else:
+        params |= {"side_low": min(scale.sides), "side_high": max(scale.sides)}
+    strengths = {
+        "photometric_distortion": train.photometric_distortion,
+        "copy_paste": train.copy_paste,
+    }
+    return params | {name: strength for name, strength in strengths.items() if strength > 0}

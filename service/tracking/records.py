@@ -2,16 +2,14 @@
 
 import json
 import logging
-import posixpath
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.tracking.names import check_artifact_path, check_metric_name
+
 logger = logging.getLogger(__name__)
 
-# What MLflow admits in a metric name, and its greatest length (mlflow.utils.validation).
-_METRIC_NAME = re.compile(r"[/\w.\- :]{1,250}")
 _LARGEST_INTEGER = 2**63 - 1
 
 
@@ -39,21 +37,17 @@ class EventRecord:
     """One line."""
 
 
-Record = MetricRecord | EventRecord
+@dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """A file of the run that was written, anew or for the first time."""
+
+    time: int
+    """Milliseconds since 1970, UTC."""
+    path: str
+    """Where it lies below the run's folder of files, with slashes."""
 
 
-def check_metric_name(name: str) -> None:
-    """Refuses a name that MLflow would refuse, which would hold up all that is delivered after it.
-
-    Raises:
-        ValueError: The name has another character, is too long, or is not a plain relative path.
-    """
-    if not _METRIC_NAME.fullmatch(name):
-        raise ValueError(
-            f"metric name {name!r}: use 1 to 250 letters, digits, spaces and any of _ - . : /"
-        )
-    if name == "." or name.startswith(("/", "..")) or posixpath.normpath(name) != name:
-        raise ValueError(f"metric name {name!r}: write a plain path such as val/top1")
+Record = MetricRecord | EventRecord | ArtifactRecord
 
 
 def parse_record(line: bytes) -> Record:
@@ -68,15 +62,25 @@ def parse_record(line: bytes) -> Record:
     time = _whole_number(fields, "time")
     if "event" in fields:
         return EventRecord(time, str(fields["event"]), str(fields.get("text", "")))
+    if "artifact" in fields:
+        return _artifact(time, fields["artifact"])
     metrics = fields.get("metrics")
     if not isinstance(metrics, dict):
-        raise ValueError("neither metrics nor an event")
+        raise ValueError("neither metrics nor an event nor a file")
     for name, value in metrics.items():
         check_metric_name(name)
         if type(value) not in (int, float):
             raise ValueError(f"{name} is not a number")
     step = _whole_number(fields, "step")
     return MetricRecord(time, step, {name: float(value) for name, value in metrics.items()})
+
+
+def _artifact(time: int, path: object) -> ArtifactRecord:
+    """Returns the record of a file; its path may not lead elsewhere."""
+    if not isinstance(path, str):
+        raise ValueError("artifact is not a path")
+    check_artifact_path(path)
+    return ArtifactRecord(time, path)
 
 
 def _whole_number(fields: dict[str, object], name: str) -> int:

@@ -3,16 +3,21 @@
 from collections.abc import Iterable, Mapping
 
 from service.config.sweep import Value
-from service.tracking.parameters import Params
+from service.tracking.shared_parameters import Params
 
 # The names that `comparison_params` gives to the same knob.
 _KNOWN = {
-    "model.regularizer.kind": "regularizer",
-    "model.regularizer.p_l": "P_L",
-    "model.regularizer.alpha.low": "alpha_low",
-    "model.regularizer.alpha.high": "alpha_high",
-    "model.regularizer.beta.low": "beta_low",
-    "model.regularizer.beta.high": "beta_high",
+    f"{network}.regularizer.{field}": name
+    for network in ("model", "model.backbone")
+    for field, name in (
+        ("kind", "regularizer"),
+        ("p_l", "P_L"),
+        ("alpha.low", "alpha_low"),
+        ("alpha.high", "alpha_high"),
+        ("beta.low", "beta_low"),
+        ("beta.high", "beta_high"),
+    )
+} | {
     "training.batch_size": "batch_size",
     "training.precision": "precision",
     "training.seed": "seed",
@@ -25,6 +30,10 @@ _KNOWN = {
     "data.evaluation.batch_size": "evaluation_batch_size",
     "data.train.cutout": "cutout",
     "data.train.augmentation.kind": "augmentation",
+    "data.train.scale.kind": "scale",
+    "data.train.scale.size": "train_size",
+    "data.train.scale.low": "scale_low",
+    "data.train.scale.high": "scale_high",
 }
 
 

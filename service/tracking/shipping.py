@@ -1,4 +1,4 @@
-"""The thread that delivers metrics while training goes on."""
+"""The thread that delivers metrics and files while training goes on."""
 
 import logging
 import math
@@ -16,7 +16,7 @@ _LONGEST_PAUSE = 60.0
 
 
 class Shipper:
-    """Delivers a run folder's journals every few seconds, in a thread that never stops training.
+    """Delivers what a run folder holds every few seconds, in a thread that never stops training.
 
     While MLflow is away the pause between attempts doubles up to a minute; the first failure is
     reported, and the return.
@@ -51,7 +51,7 @@ class Shipper:
             deadline: Longest wait in seconds.
 
         Returns:
-            Records of metrics that still wait; they stay in the journals.
+            Records of metrics and files that still wait; they stay in the run folder.
         """
         self._until = time.monotonic() + deadline
         self._closing.set()
@@ -74,15 +74,15 @@ class Shipper:
             if self._away_since is None:
                 self._away_since = time.monotonic()
                 self._tell(
-                    f"MLflow at {redact(self._delivery.request.uri)} takes no metrics now "
-                    f"({error}); they are kept in {self._delivery.folder} and delivered later"
+                    f"MLflow at {redact(self._delivery.request.uri)} does not take everything now "
+                    f"({error}); the rest is kept in {self._delivery.folder} and delivered later"
                 )
         else:
             self._pause = self._every
             if self._away_since is not None:
                 seconds = time.monotonic() - self._away_since
                 self._away_since = None
-                self._tell(f"MLflow takes metrics again after {seconds:.0f} s; none was lost")
+                self._tell(f"MLflow takes everything again after {seconds:.0f} s; nothing was lost")
 
     def _tell(self, text: str) -> None:
         """Reports unless closing, when the caller learns the outcome from `close`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.tracking.address import redact
+from service.tracking.artifacts import ArtifactFolder
 from service.tracking.client import TrackingUnavailableError
 from service.tracking.delivery import Delivery
 from service.tracking.journal import METRICS_JOURNAL, Journal
@@ -21,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 class RunTracker:
-    """Records a run in the training process of rank 0: to the journal now, to MLflow soon.
+    """Records a run in the training process of rank 0: to its folder now, to MLflow soon.
 
     No call waits for a server.
 
     Args:
         folder: The run folder.
-        request: The run; None keeps the journal alone.
+        request: The run; None keeps the journal and the files alone.
         run_id: MLflow's name for the run, if the driver could open it.
         ship_every: Seconds between deliveries.
         headline: Metric that is recorded first, as NaN at step 0: MLflow's comparison page draws
@@ -44,6 +45,7 @@ class RunTracker:
         headline: str | None = None,
     ) -> None:
         self._journal = Journal(folder / METRICS_JOURNAL)
+        self._artifacts = ArtifactFolder(folder)
         if headline is not None:
             self._journal.write(0, {headline: math.nan})
         self._shipper: Shipper | None = None
@@ -77,6 +79,21 @@ class RunTracker:
         """
         self._journal.write_event(kind, text)
 
+    def attach(self, path: str, content: bytes) -> None:
+        """Records a file of the run, which MLflow stores under the same path.
+
+        A file that is written again under its path is stored again.
+
+        Args:
+            path: Relative path with slashes, such as evaluation/step_00001200/pictures.png.
+            content: What it holds.
+
+        Raises:
+            ValueError: The path leads elsewhere, or MLflow would refuse it.
+            OSError: The file could not be written.
+        """
+        self._artifacts.write(path, content)
+
     def close(self, deadline: float = 10.0) -> int:
         """Delivers what is left and closes the journal. The run stays open: the driver ends it.
 
@@ -84,7 +101,7 @@ class RunTracker:
             deadline: Longest wait in seconds.
 
         Returns:
-            Records of metrics that still wait in the journals.
+            Records of metrics and files that still wait in the run folder.
         """
         waiting = 0 if self._shipper is None else self._shipper.close(deadline)
         self._journal.close()
@@ -124,7 +141,7 @@ def end_run(
     tags: Mapping[str, str] | None = None,
     deadline: float = 30.0,
 ) -> str | None:
-    """Delivers what the journals still hold and closes the run in MLflow.
+    """Delivers what the run folder still holds and closes the run in MLflow.
 
     Args:
         folder: The run folder.
@@ -133,7 +150,7 @@ def end_run(
         run_id: MLflow's name for the run, if it is known.
         reason: Why it ended so, in one line.
         tags: What is known only at the end, such as the best checkpoint's address.
-        deadline: Seconds after which no more batches are begun.
+        deadline: Seconds after which no more batches and files are begun.
 
     Returns:
         None, or one line that says what could not be delivered and how it can be.
@@ -151,6 +168,6 @@ def end_run(
             return None
     return (
         f"MLflow at {redact(request.uri)} did not take everything ({problem}): "
-        f"{delivery.undelivered()} records and the status {status} of run {request.name} "
+        f"{delivery.undelivered_text()} and the status {status} of run {request.name} "
         f"are kept in {folder}; --resume delivers them"
     )

@@ -25,6 +25,7 @@ class LocalWorker:
         cpus: Cores to use.
         retention: Which checkpoints are kept.
         log: Records metrics of a step.
+        attach: Records a file of the run.
         warn: Shows a line to the person who started the run.
         stop_requested: Tells whether the run shall end early.
     """
@@ -39,12 +40,14 @@ class LocalWorker:
         cpus: int,
         retention: CheckpointConfig,
         log: Callable[[int, Mapping[str, float]], None],
+        attach: Callable[[str, bytes], None],
         warn: Callable[[str], None],
         stop_requested: Callable[[], bool],
     ) -> None:
         self.device = device
         self.cpus = cpus
         self.log = log
+        self.attach = attach
         self.warn = warn
         self.stop_requested = stop_requested
         self._folder = folder

@@ -25,6 +25,23 @@ class Worker(Protocol):
         """Records metrics of a step; costs microseconds. Only rank 0's are kept."""
         ...
 
+    def attach(self, path: str, content: bytes) -> None:
+        """Records a file of the run, such as a picture; only rank 0's are kept.
+
+        It costs the writing of a file, and waits for no server. A file of the same path is
+        replaced.
+
+        Args:
+            path: Relative path with slashes, such as evaluation/step_00001200/pictures.png.
+            content: What it holds.
+
+        Raises:
+            ValueError: The path is absolute, climbs out, or holds characters that have a meaning in
+                addresses.
+            OSError: The file could not be written.
+        """
+        ...
+
     def warn(self, text: str) -> None:
         """Shows a line to the person who started the run. Only rank 0's are shown."""
         ...

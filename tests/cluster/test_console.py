@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 
 def _follow(folder: Path, stream: io.StringIO, quiet_seconds: float = 60) -> str:
-    console = Console(folder, LENGTH, stream, quiet_seconds)
+    console = Console(folder, LENGTH, ["top1"], stream, quiet_seconds)
     with Journal(folder / METRICS_JOURNAL) as journal, console:
         journal.write(0, {"val/best_top1": float("nan")})
         journal.write(
@@ -33,7 +33,10 @@ def _follow(folder: Path, stream: io.StringIO, quiet_seconds: float = 60) -> str
             },
         )
         time.sleep(0.5)  # the bar shows what is new between two looks
-        journal.write(10, {"val/best_top1": 61.0, "val/top1": 60.5, "time/evaluation_seconds": 2})
+        journal.write(
+            10,
+            {"val/best_top1": 61.0, "val/top1": 60.5, "val/loss": 1, "time/evaluation_seconds": 2},
+        )
         journal.write_event("warning", "the server is away")
     return stream.getvalue()
 
@@ -61,7 +64,7 @@ def test_a_terminal_also_gets_a_bar(tmp_path: Path) -> None:
 def test_lines_from_before_a_restart_are_not_shown_again(tmp_path: Path) -> None:
     _follow(tmp_path, io.StringIO())
     stream = io.StringIO()
-    with Console(tmp_path, LENGTH, stream):
+    with Console(tmp_path, LENGTH, ["top1"], stream):
         pass
     assert stream.getvalue() == ""
 

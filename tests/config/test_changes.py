@@ -4,6 +4,7 @@ import pytest
 
 from service.config.changes import CHANGEABLE, check_changes
 from service.config.cifar import CIFARConfig
+from service.config.coco import COCOConfig
 from service.config.command_line import help_text
 from service.config.errors import ConfigurationError
 from service.config.loading import load
@@ -14,7 +15,7 @@ def config(*overrides: str) -> CIFARConfig:
 
 
 def test_every_changeable_field_exists() -> None:
-    described = help_text("", "", {}, config())
+    described = help_text("", "", {}, config()) + help_text("", "", {}, load(COCOConfig))
     for path in CHANGEABLE:
         assert path in described, path
 

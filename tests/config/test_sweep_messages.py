@@ -21,7 +21,7 @@ def complaint(*overrides: str, files: tuple[Path, ...] = ()) -> str:
 @pytest.mark.parametrize("given", ["cifarr", "null", "[cifar]", "{a: 1}", "3"])
 def test_an_unknown_pipeline_is_told(given: str) -> None:
     value = repr(yaml.safe_load(given))
-    expected = f"sweep.pipeline: must be one of imagenet, cifar (got {value})"
+    expected = f"sweep.pipeline: must be one of imagenet, cifar, coco (got {value})"
     assert complaint(f"sweep.pipeline={given}") == expected
 
 

@@ -8,16 +8,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 
 from service.tracking.address import reachable
 from service.tracking.client import connect
 from service.tracking.request import DatasetSplit, RunRequest, run_key
+from service.training.checkpoint import CheckpointContent, write_checkpoint
 
 # SQLAlchemy's words about MLflow's own tables.
 _THIRD_PARTY = "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"
@@ -104,6 +106,41 @@ def request_at(tmp_path: Path) -> RunRequest:
 @pytest.fixture
 def served(server: MlflowServer, request_at: RunRequest) -> RunRequest:
     return replace(request_at, uri=server.uri)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of many tests: making one takes seconds."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def stored(database: Path, request_at: RunRequest) -> RunRequest:
+    """A run whose store is a database file and a folder of files."""
+    return replace(
+        request_at,
+        uri=f"sqlite:///{database}/mlflow.db",
+        artifact_location=(database / "files").as_uri(),
+    )
+
+
+def _save_checkpoint(folder: Path, value: float = 1.0) -> Path:
+    content = CheckpointContent(
+        model={"conv1.weight": torch.full((500,), value)},
+        ema=None,
+        state={"step": 8},
+        config_yaml="name: a-run\n",
+        metrics={"val/top1": 50.0},
+        metadata={},
+    )
+    write_checkpoint(folder, content)
+    return folder
+
+
+@pytest.fixture
+def save_checkpoint() -> Callable[..., Path]:
+    """Writes a small checkpoint with a value in it and returns its folder."""
+    return _save_checkpoint
 
 
 class Failing(http.server.BaseHTTPRequestHandler):

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from service.tracking.names import check_metric_name
 from service.tracking.records import (
+    ArtifactRecord,
     EventRecord,
     JournalReader,
     MetricRecord,
-    check_metric_name,
     parse_record,
     read_records,
 )
@@ -60,11 +61,18 @@ def test_names_mlflow_refuses_are_refused(name: str) -> None:
         b'{"time":1,"step":1,"metrics":{"a":null}}\n',
         b'{"time":1,"step":1,"metrics":{"a[0]":1}}\n',
         b'{"step":1,"metrics":{"a":1}}\n',
+        b'{"time":1,"artifact":"../a"}\n',
+        b'{"time":1,"artifact":1}\n',
+        b'{"artifact":"a.png"}\n',
     ],
 )
 def test_a_damaged_line_is_an_error(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_record(line)
+
+
+def test_a_file_is_a_record() -> None:
+    assert parse_record(b'{"time":1,"artifact":"a/b.png"}\n') == ArtifactRecord(1, "a/b.png")
 
 
 def test_a_journal_that_does_not_exist_has_no_records(tmp_path: Path) -> None:

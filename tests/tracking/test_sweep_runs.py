@@ -15,21 +15,6 @@ from service.tracking.sweep_runs import runs_with_tag, set_tags, store_files
 Open = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of all tests here: making one takes a second."""
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture
-def stored(database: Path, request_at: RunRequest) -> RunRequest:
-    return replace(
-        request_at,
-        uri=f"sqlite:///{database}/mlflow.db",
-        artifact_location=(database / "files").as_uri(),
-    )
-
-
 @pytest.fixture
 def store(stored: RunRequest) -> MlflowClient:
     return connect(stored.uri)

@@ -17,7 +17,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from service.tracking.journal import METRICS_JOURNAL, Journal
-from service.tracking.outbox import count_undelivered
+from service.tracking.outbox import count_undelivered, count_undelivered_files
 from service.tracking.records import EventRecord, MetricRecord, read_records
 from service.tracking.request import RunRequest
 from service.tracking.tracker import RunTracker, end_run, start_run
@@ -112,25 +112,33 @@ def test_a_server_that_is_killed_and_returns_misses_nothing(
     tracker = RunTracker(tmp_path, served, run_id=started.run_id, ship_every=0.05)
     for step in range(1, 51):
         tracker.log(step, {"train/loss": 1 / step})
-    wait_for(lambda: count_undelivered(tmp_path) == 0)
+    tracker.attach("evaluation/50.png", b"before")
+    wait_for(lambda: count_undelivered(tmp_path) + count_undelivered_files(tmp_path) == 0)
     server.kill()
     for step in range(51, 101):
         tracker.log(step, {"train/loss": 1 / step})
+    tracker.attach("evaluation/100.png", b"meanwhile")
     wait_for(lambda: bool(events(tmp_path)))
     assert count_undelivered(tmp_path) == 50
+    assert count_undelivered_files(tmp_path) == 1
     server.start()
     for step in range(101, 151):
         tracker.log(step, {"train/loss": 1 / step})
+    tracker.attach("evaluation/150.png", b"after")
     wait_for(lambda: len(events(tmp_path)) == 2)
     assert tracker.close(60) == 0
 
     history = stored(client, started.run_id, "train/loss")
     assert history == journalled(tmp_path, "train/loss")
     assert [step for _, step, _ in history] == list(range(1, 151))
+    files = {
+        file.path: file.file_size for file in client.list_artifacts(started.run_id, "evaluation")
+    }
+    assert files == {"evaluation/50.png": 6, "evaluation/100.png": 9, "evaluation/150.png": 5}
     gone, back = events(tmp_path)
     assert served.uri in gone
     assert str(tmp_path) in gone
-    assert "none was lost" in back
+    assert "nothing was lost" in back
 
 
 def test_a_restarted_worker_and_a_lost_cursor_store_nothing_twice(

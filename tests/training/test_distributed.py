@@ -22,6 +22,7 @@ class Silent:
         self.rank, self.world_size = rank, world_size
         self.device, self.cpus = worker.device, 1
         self.log = worker.log
+        self.attach = worker.attach
         self.warn = worker.warn
         self.latest_checkpoint = worker.latest_checkpoint
         self.stop_requested = worker.stop_requested

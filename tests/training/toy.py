@@ -121,11 +121,15 @@ class Recorder:
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.metrics: dict[int, dict[str, float]] = {}
+        self.files: dict[str, bytes] = {}
         self.warnings: list[str] = []
         self._stop_at = stop_at
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self.metrics.setdefault(step, {}).update(metrics)
+
+    def attach(self, path: str, content: bytes) -> None:
+        self.files[path] = content
 
     def stop_requested(self) -> bool:
         return self._stop_at is not None and max(self.metrics) >= self._stop_at
@@ -138,6 +142,7 @@ def local_worker(folder: Path, recorder: Recorder, settings: Settings) -> LocalW
         1,
         settings.checkpoint,
         recorder.log,
+        recorder.attach,
         recorder.warnings.append,
         recorder.stop_requested,
     )
@@ -155,6 +160,7 @@ class SteeredWorker(LocalWorker):
             1,
             settings.checkpoint,
             recorder.log,
+            recorder.attach,
             recorder.warnings.append,
             recorder.stop_requested,
         )

@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.cluster.applications import CLASSIFICATION
+from service.cluster.applications import CLASSIFICATION, DETECTION
 from service.cluster.console import announce
 from service.cluster.failures import refuse, report
 from service.cluster.job import Application
 from service.cluster.session import absolute_storage
+from service.cluster.starting_weights import with_weights
 from service.cluster.sweeps import folders
 from service.cluster.sweeps.launch import Outcome, run_sweep
 from service.cluster.sweeps.winner import BEST
@@ -27,7 +28,11 @@ _SWITCHES = {
     "print-config": "show the resolved sweep file, itself a valid --config file, and leave",
     "resume": "go on with the sweep called `name`, or with the newest; start it if it is not there",
 }
-_APPLICATIONS: dict[str, Application] = {"imagenet": CLASSIFICATION, "cifar": CLASSIFICATION}
+_APPLICATIONS: dict[str, Application] = {
+    "imagenet": CLASSIFICATION,
+    "cifar": CLASSIFICATION,
+    "coco": DETECTION,
+}
 
 
 def run_sweep_pipeline(default: Path, arguments: Sequence[str]) -> int:
@@ -56,7 +61,7 @@ def run_sweep_pipeline(default: Path, arguments: Sequence[str]) -> int:
 
 
 def _configuration(default: Path, command: Command) -> SweepFile:
-    config = load_sweep(command.files or (default,), command.overrides)
+    config = _loaded(command.files or (default,), command.overrides)
     if "resume" not in command.flags:
         return config
     storage = absolute_storage(config.storage.path)
@@ -64,7 +69,11 @@ def _configuration(default: Path, command: Command) -> SweepFile:
     if not folders.exists(storage / name):
         return config
     # What the sweep began with, under what is given now.
-    return load_sweep([storage / name / folders.CONFIG, *command.files], command.overrides)
+    return _loaded([storage / name / folders.CONFIG, *command.files], command.overrides)
+
+
+def _loaded(files: Sequence[Path], overrides: Sequence[str]) -> SweepFile:
+    return with_weights(lambda beneath, more: load_sweep(files, [*overrides, *more], beneath))
 
 
 def _sweep(config: SweepFile, *, resume: bool) -> int:

@@ -91,22 +91,22 @@ def draw_scene(shape: str, longer_side: int, generator: np.random.Generator) -> 
     shorter_side = max(1, round(longer_side * generator.uniform(0.6, 1.0)))
     upright = generator.random() < 0.5
     width, height = (shorter_side, longer_side) if upright else (longer_side, shorter_side)
-    background = _background(generator)
+    background = draw_background(generator)
     radius = shorter_side * generator.uniform(0.28, 0.48)
-    clutter = [_clutter(width, height, generator) for _ in range(generator.integers(2, 7))]
+    clutter = [draw_clutter(width, height, generator) for _ in range(generator.integers(2, 7))]
     in_front = int(generator.integers(0, 3))
     return Scene(
         width=width,
         height=height,
         background=background,
         behind=tuple(clutter[in_front:]),
-        objects=(_object(shape, radius, width, height, background, generator),),
+        objects=(draw_object(shape, radius, width, height, background, generator),),
         before=tuple(clutter[:in_front]),
         noise_seed=int(generator.integers(2**32)),
     )
 
 
-def _object(
+def draw_object(
     shape: str,
     radius: float,
     width: int,
@@ -129,7 +129,7 @@ def _object(
     )
 
 
-def _clutter(width: int, height: int, generator: np.random.Generator) -> Thing:
+def draw_clutter(width: int, height: int, generator: np.random.Generator) -> Thing:
     """Draws a small thing anywhere, also over the border."""
     shape = tuple(CLUTTER)[generator.integers(len(CLUTTER))]
     centre = (generator.uniform(0, width), generator.uniform(0, height))
@@ -159,7 +159,7 @@ def _thing(
     )
 
 
-def _background(generator: np.random.Generator) -> Background:
+def draw_background(generator: np.random.Generator) -> Background:
     """Draws a background."""
     return Background(
         colours=(_colour(generator), _colour(generator)),

@@ -1,0 +1,1 @@
+"""Object detection: detectors on residual networks, their task, and COCO's evaluation."""

@@ -1,0 +1,1 @@
+"""Detections into COCO's figures, files and pictures."""

@@ -1,0 +1,204 @@
+"""Weights by address: an MLflow run, a registered model, or a storage, brought to this machine."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from service.config.errors import ConfigurationError
+from service.data.atomic import whole_folder
+from service.tracking.address import redact
+from service.tracking.client import TrackingUnavailableError, connect, unavailable_on_failure
+from service.tracking.storage import STORAGES, copied
+from service.training.checkpoint import MODEL
+
+if TYPE_CHECKING:
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+CHECKPOINT_TAG = "checkpoint"
+"""Tag of a run: the folder of its best checkpoint."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):/")
+_RUN = re.compile(r"runs:/([\w\-]+)(?:/([^/].*?))?/?")
+_MODEL = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))/?")
+# MLflow's words for a name that it does not know, and for one that it could never know.
+_UNKNOWN = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+
+
+def local_weights(address: str, tracking_uri: str, cache: Path) -> Path:
+    """Returns where weights lie on this machine, which are fetched if need be.
+
+    - `runs:/<run id>`: the best checkpoint of a run, where the run left it, or among its artifacts;
+      of several there, the one of the latest step. `runs:/<run id>/<path>` looks at that path.
+    - `models:/<name>/<version>`, `models:/<name>@<alias>`: the checkpoint registered so.
+    - `s3://…`, `gs://…`, `file://…`: a checkpoint folder or a file of weights.
+    - A path is returned as it is.
+
+    What is fetched is kept in `cache`, whole or not at all, and fetched again when it has changed.
+
+    Args:
+        address: Where the weights are.
+        tracking_uri: A resolved tracking URI, for runs and models.
+        cache: Folder for what is fetched.
+
+    Raises:
+        ConfigurationError: There are no weights, or they cannot be fetched.
+    """
+    scheme = _SCHEME.match(address)
+    if scheme is None:
+        return Path(address)
+    kind = scheme[1].lower()
+    with _named(f"model.weights: {redact(address)}"):
+        if kind in STORAGES:
+            return copied(address, cache)
+        if kind == "runs":
+            return _run_weights(address, tracking_uri, cache)
+        if kind == "models":
+            return _model_weights(address, tracking_uri, cache)
+        raise ConfigurationError(
+            "unknown kind of address; give a path, runs:/<run id>, models:/<name>/<version>, "
+            "s3://…, gs://… or file://…"
+        )
+
+
+def _run_weights(address: str, uri: str, cache: Path) -> Path:
+    """Returns the checkpoint that a run's tag names, or else one of its artifacts."""
+    parts = _RUN.fullmatch(address)
+    if parts is None:
+        raise ConfigurationError("write runs:/<run id>, with the id that the run's page shows")
+    run_id, path = parts[1], parts[2] or ""
+    unknown = "knows no such run; give the id that the run's page shows, or set tracking.uri"
+    with _answering(uri, unknown):
+        tag = connect(uri).get_run(run_id).data.tags.get(CHECKPOINT_TAG)
+    folder = Path(tag) if tag and not path else None
+    if folder is not None and _is_checkpoint(folder):
+        return folder
+    found = _from_artifacts(f"runs:/{run_id}", path, uri, cache)
+    if found is not None:
+        return found
+    if folder is not None:
+        raise ConfigurationError(_gone(folder))
+    raise ConfigurationError(
+        f"the run's artifacts hold no checkpoint below {path}; see their page"
+        if path
+        else "the run has no checkpoint: neither its tag `checkpoint` nor its artifacts name one; "
+        "give a checkpoint's folder, or another run"
+    )
+
+
+def _model_weights(address: str, uri: str, cache: Path) -> Path:
+    """Returns the checkpoint from which a version of a registered model was made."""
+    parts = _MODEL.fullmatch(address)
+    if parts is None:
+        raise ConfigurationError("write models:/<name>/<version> or models:/<name>@<alias>")
+    name, version, alias = parts.groups()
+    with _answering(uri, "knows no such model or version; see its page of models"):
+        client = connect(uri)
+        if alias is None:
+            model = client.get_model_version(name, version)
+        else:
+            model = client.get_model_version_by_alias(name, alias)
+    source = str(model.source)
+    scheme = _SCHEME.match(source)
+    if scheme is None or scheme[1].lower() == "file":
+        folder = Path(source if scheme is None else url2pathname(urlsplit(source).path))
+        if not _is_checkpoint(folder):
+            raise ConfigurationError(_gone(folder))
+        return folder
+    if scheme[1].lower() in STORAGES:
+        with _named(f"its source {redact(source)}"):
+            return copied(source, cache)
+    run = _RUN.fullmatch(source)
+    root, path = (f"runs:/{run[1]}", run[2] or "") if run else (source, "")
+    found = _from_artifacts(root, path, uri, cache)
+    if found is None:
+        raise ConfigurationError(
+            f"the model's files at {redact(source)} hold no checkpoint; register a checkpoint's "
+            "folder (step_…)"
+        )
+    return found
+
+
+class _Found(NamedTuple):
+    """A checkpoint among artifacts."""
+
+    name: str
+    """Name of its folder, by which the steps are in order."""
+    path: str
+    """Path of its folder; empty for the top."""
+    files: tuple[tuple[str, int | None], ...]
+    """Path and bytes of each of its files."""
+
+
+def _from_artifacts(root: str, path: str, uri: str, cache: Path) -> Path | None:
+    """Returns the last checkpoint at or below a path of an artifact store, or None."""
+    with _answering(uri, f"has no artifacts at {redact(root)}"):
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        repository = get_artifact_repository(root, uri, uri)
+        found = max(_checkpoints(repository, path), default=None)
+        if found is None:
+            return None
+        digest = hashlib.sha256(repr((uri, root, found)).encode()).hexdigest()[:16]
+        target = cache / digest
+        if not target.is_dir():
+            with whole_folder(target) as partial:
+                repository.download_artifacts(found.path, str(partial))  # type: ignore[no-untyped-call]  # MLflow's
+        return target / found.path
+
+
+def _checkpoints(repository: "ArtifactRepository", start: str) -> Iterator[_Found]:
+    """Yields the checkpoints at or below a path."""
+    waiting = [start]
+    while waiting:
+        folder = waiting.pop()
+        entries = repository.list_artifacts(folder or None)
+        files = tuple(sorted((e.path, e.file_size) for e in entries if not e.is_dir))
+        if any(Path(path).name == MODEL for path, _ in files):
+            yield _Found(Path(folder).name, folder, files)
+        waiting += [entry.path for entry in entries if entry.is_dir]
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return (folder / MODEL).is_file()
+
+
+def _gone(folder: Path) -> str:
+    return (
+        f"its checkpoint {folder} is not on this machine; copy it here and give its folder, or "
+        "give a storage address"
+    )
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Says of what something is wrong."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{what}: {error}") from error
+
+
+@contextmanager
+def _answering(uri: str, unknown: str) -> Iterator[None]:
+    """Turns failures of MLflow inside into what a user can do about them.
+
+    Args:
+        uri: The resolved tracking URI.
+        unknown: What MLflow does when it does not know what it is asked for, and the remedy.
+    """
+    try:
+        with unavailable_on_failure():
+            yield
+    except TrackingUnavailableError as error:
+        where = f"MLflow at {redact(uri)}"
+        if getattr(error.__cause__, "error_code", None) in _UNKNOWN:
+            raise ConfigurationError(f"{where} {unknown}") from error
+        raise ConfigurationError(
+            f"{where} cannot be used now ({error}); start it, set tracking.uri, or give the "
+            "checkpoint's folder"
+        ) from error
