@@ -5,11 +5,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from service.benchmark.coco_evaluation import measure_evaluation
-from service.benchmark.masks import measure_masks
 from service.benchmark.records import Record, append, read, table
-from service.benchmark.scenes import jittered_detections, made_up_truth, read_truth, repeated_truth
 from service.config.errors import ConfigurationError
+
+# Each subcommand imports what it measures when it runs: a table is there at once.
 
 _SEED = 0
 
@@ -32,11 +31,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _evaluation(options: argparse.Namespace) -> Iterator[Record]:
+    from service.benchmark.coco_evaluation import Kind, measure_evaluation
+    from service.benchmark.scenes import (
+        jittered_detections,
+        made_up_truth,
+        read_truth,
+        repeated_truth,
+    )
+
     if options.annotations is None:
         truth = made_up_truth(options.pictures, _SEED)
     else:
         truth = repeated_truth(read_truth(options.annotations), options.pictures)
-    kinds = ("box", "mask") if options.kind == "both" else (options.kind,)
+    kinds: tuple[Kind, ...] = ("box", "mask") if options.kind == "both" else (options.kind,)
     found = jittered_detections(truth, options.detections_per_picture, _SEED, masks="mask" in kinds)
     for kind in kinds:
         yield measure_evaluation(
@@ -45,6 +52,8 @@ def _evaluation(options: argparse.Namespace) -> Iterator[Record]:
 
 
 def _masks(options: argparse.Namespace) -> Iterator[Record]:
+    from service.benchmark.masks import measure_masks
+
     yield measure_masks(
         detections=options.detections,
         height=options.height,

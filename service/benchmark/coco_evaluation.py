@@ -14,9 +14,11 @@ import torch.distributed as dist
 from service.benchmark.peers import figures_of, pycocotools_evaluation, quiet_truth
 from service.benchmark.records import Record
 from service.benchmark.timing import Prepared, alternate
-from service.detection.evaluation.average_precision import evaluate_detections
+from service.detection.evaluation.average_precision import Kind, evaluate_detections
 from service.detection.evaluation.detections import PictureDetections
-from service.detection.evaluation.results import Kind, coco_results
+from service.detection.evaluation.results import coco_results
+
+__all__ = ["GOAL", "Kind", "measure_evaluation"]
 
 GOAL = 3.0
 

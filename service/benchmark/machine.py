@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-import torch
 
 _PACKAGES = ("torch", "torchvision", "torchcodec", "numpy", "pycocotools")
 
@@ -22,6 +21,8 @@ def hardware() -> dict[str, str | int]:
         else os.cpu_count() or 1,
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
     }
+    import torch  # a table of records needs none of it
+
     if torch.cuda.is_available():
         found["accelerator"] = torch.cuda.get_device_name()
     return found

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from service.benchmark.machine import command, hardware, versions
@@ -79,14 +80,12 @@ def table(records: Sequence[Record]) -> str:
 
 def _row(record: Record) -> str:
     ratios = record.times.ratios
-    middle = len(ratios) // 2
-    ours, peer = sorted(record.ours_seconds)[middle], sorted(record.peer_seconds)[middle]
     machine = f"{record.hardware.get('processor')}, {record.hardware.get('cores')} cores"
     cells = (
         record.what,
         record.peer,
-        f"{ours:.3g}",
-        f"{peer:.3g}",
+        f"{median(record.ours_seconds):.3g}",
+        f"{median(record.peer_seconds):.3g}",
         f"**{record.times.ratio:.2f}** ({min(ratios):.2f}–{max(ratios):.2f}, {len(ratios)} rounds)",
         f"≥ {record.goal:g}",
         record.agreement,

@@ -12,6 +12,7 @@ from service.config.regularizer import ShakeDropConfig
 from service.config.run import RunConfig
 from service.data.detection.coco import DetectionSet
 from service.data.pictures import Pictures, digest
+from service.detection.evaluation.report import FIGURES
 from service.detection.task import DetectionTask
 from service.detection.task import check as check_detection
 from service.models.catalogue import network_name
@@ -90,20 +91,13 @@ def _metrics(config: Recipe) -> tuple[str, ...]:
 
 def _detection_metrics(config: COCOConfig) -> tuple[str, ...]:
     kinds = ("box", "mask") if config.model.kind == "mask_rcnn" else ("box",)
-    return _prefixed(
-        config, [f"{kind}_{figure}" for kind in kinds for figure in _DETECTION_FIGURES]
-    )
+    return _prefixed(config, [f"{kind}_{figure}" for kind in kinds for figure in FIGURES])
 
 
 def _prefixed(config: RunConfig, names: Iterable[str]) -> tuple[str, ...]:
     prefixes = ("val/", "val/ema_") if config.training.average.enabled else ("val/",)
     return tuple(prefix + name for prefix in prefixes for name in names)
 
-
-_DETECTION_FIGURES = (
-    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
-    *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
-)
 
 CLASSIFICATION = Application(
     build_task=ClassificationTask,

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from service.cluster import runs
 from service.cluster.console import announce
-from service.cluster.failures import refuse, report
 from service.cluster.job import Application
 from service.cluster.launch import Outcome, train
 from service.cluster.session import absolute_storage
 from service.cluster.starting_weights import with_weights
 from service.config.command_line import Command, help_text, parse_command
 from service.config.errors import ConfigurationError
+from service.config.failures import refuse, report
 from service.config.loading import load, to_yaml
 from service.config.run import RunConfig
 from service.models.resolution import resolved_run

@@ -37,6 +37,15 @@ class COCOConfig(RunConfig):
         return self
 
     @model_validator(mode="after")
+    def _pastes_by_masks(self) -> Self:
+        if self.data.train.copy_paste and self.model.kind != "mask_rcnn":
+            raise ValueError(
+                "data.train.copy_paste: objects are pasted by their masks, and this detector has "
+                "none; set it to 0, or take model.kind=mask_rcnn"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_place_for_synchronised_norms(self) -> Self:
         if self.training.sync_batch_norm:
             raise ValueError(

@@ -11,9 +11,11 @@ RetinaNet's `head.…`. Post-activation networks load torchvision's detectors.
 
 from collections.abc import Sequence
 
+import torch
 import torch.distributed as dist
 from torch import nn
 from torchvision.models.detection import FasterRCNN, MaskRCNN, RetinaNet
+from torchvision.ops import MultiScaleRoIAlign
 
 from service.config.detector import (
     DetectorChoice,
@@ -24,6 +26,8 @@ from service.config.detector import (
 from service.detection.backbone import BODY, build_backbone
 from service.detection.heads import box_stage, first_stage, mask_stage, single_stage
 from service.detection.input import ViewInput
+
+_LARGEST_STRIDE = 64  # of the pyramid's coarsest map, pixels
 
 
 def build_detector(
@@ -44,6 +48,7 @@ def build_detector(
         ConfigurationError: Values that do not fit together.
     """
     detector = _assembled(config, categories + 1)
+    _settle_scales(detector)
     detector.transform = ViewInput(mean, std)
     if config.batch_norm == "synchronised" and dist.is_initialized():
         detector = nn.SyncBatchNorm.convert_sync_batchnorm(detector)  # type: ignore[no-untyped-call]  # torch's
@@ -71,3 +76,23 @@ def _assembled(config: DetectorChoice, classes: int) -> nn.Module:
     else:
         detector = FasterRCNN(backbone, **stages)
     return detector
+
+
+def _settle_scales(detector: nn.Module) -> None:
+    """Lets regions be pooled from maps whose scales are exact.
+
+    torchvision's pooling guesses the maps' scales from the first batch that it sees. Where small
+    pictures are padded much it takes the wrong power of two, for good; and a resumed run, whose
+    first batch is another one, would pool otherwise than the run that it continues.
+    """
+    poolers = [module for module in detector.modules() if isinstance(module, MultiScaleRoIAlign)]
+    if not poolers:
+        return
+    # A side that all strides divide.
+    picture = torch.zeros(1, 3, 4 * _LARGEST_STRIDE, 4 * _LARGEST_STRIDE)
+    backbone = detector.get_submodule("backbone").eval()
+    with torch.no_grad():
+        maps = backbone(picture)
+        for pooler in poolers:
+            pooler(maps, [torch.zeros(1, 4)], [tuple(picture.shape[2:])])
+    backbone.train()

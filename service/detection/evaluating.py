@@ -1,6 +1,5 @@
 """A detector's evaluation on all workers: detections, figures, and files for people."""
 
-import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,9 +18,6 @@ from service.detection.records import EvaluationRecords
 from service.detection.views import views_of
 from service.training.length import RunLength
 from service.training.worker import Worker
-
-RESULTS = "detections.json"
-"""Name of the last evaluation's detections in the run's folder, in COCO's results format."""
 
 
 class Evaluator:
@@ -110,7 +106,7 @@ class Evaluator:
         for failure in failures:
             self._worker.warn(f"{failure}; counted as without detections")
         skipped, bound = int(count), self._config.data.max_skipped_fraction
-        if skipped > math.ceil(bound * len(self._pictures)):
+        if skipped > bound * len(self._pictures):
             raise DamagedPictureError(
                 f"{skipped} of {len(self._pictures)} evaluation pictures cannot be used, more than "
                 f"data.max_skipped_fraction={bound:g} allows"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -125,6 +124,8 @@ def draw_outlined(picture: Tensor, outlined: Outlined, stored: tuple[int, int]) 
 
 def label_font() -> Path:
     """Returns the font file of all letters in pictures, one that comes with matplotlib."""
+    import matplotlib
+
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from service.config.coco import COCOConfig
-from service.data.decoding import DamagedPictureError, decode
+from service.data.decoding import DamagedPictureError
 from service.data.detection.coco import DetectionSet
+from service.data.detection.orientation import decode_annotated
 from service.detection.drawings import side_by_side
 from service.detection.evaluation.curves import draw_curves
 from service.detection.evaluation.detections import PictureDetections
@@ -90,7 +91,10 @@ class EvaluationRecords:
         """Attaches ground truth and detections of some pictures, side by side."""
         for order, picture in enumerate(pictures, start=1):
             try:
-                pixels = decode(self._pictures.read(self._places[picture]))
+                place = self._places[picture]
+                entry = self._pictures.pictures[place]
+                encoded = self._pictures.read(place)
+                pixels = decode_annotated(encoded, entry.width, entry.height)
             except (OSError, DamagedPictureError) as error:
                 # It is counted and told by the evaluation already.
                 self._worker.warn(f"picture {picture} cannot be drawn: {error}")

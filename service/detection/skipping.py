@@ -1,6 +1,5 @@
 """Pictures that cannot be used: told once each, counted, and bounded."""
 
-import math
 from collections.abc import Callable
 
 from service.config.detection_data import ScenesConfig
@@ -9,35 +8,33 @@ from service.data.detection.batch import DetectionBatch
 
 
 class SkippedPictures:
-    """What a worker skips under `data.on_error=skip`.
+    """What a worker skips of the training pictures under `data.on_error=skip`.
 
     Args:
         config: The bound.
+        pictures: Pictures of the training split.
         warn: Shows a line to the person who started the run.
     """
 
-    def __init__(self, config: ScenesConfig, warn: Callable[[str], None]) -> None:
+    def __init__(self, config: ScenesConfig, pictures: int, warn: Callable[[str], None]) -> None:
         self._bound = config.max_skipped_fraction
+        self._pictures = pictures
         self._warn = warn
         self._told: set[str] = set()
-        self.seen = 0
-        self.skipped = 0
 
     def add(self, batch: DetectionBatch) -> None:
-        """Counts a batch.
+        """Takes note of a batch.
 
         Raises:
             DamagedPictureError: More pictures than the bound cannot be used.
         """
-        self.seen += len(batch)
-        self.skipped += len(batch.failures)
         for failure in batch.failures:
             if failure not in self._told:
                 self._told.add(failure)
                 self._warn(f"{failure}; skipped")
-        # A single picture is no share of anything until enough were seen.
-        if batch.failures and self.skipped > max(1, math.ceil(self._bound * self.seen)):
+        if batch.failures and len(self._told) > self._bound * self._pictures:
             raise DamagedPictureError(
-                f"{self.skipped} of {self.seen} pictures cannot be used, more than "
-                f"data.max_skipped_fraction={self._bound:g} allows; the last: {batch.failures[-1]}"
+                f"{len(self._told)} of {self._pictures} training pictures cannot be used, more "
+                f"than data.max_skipped_fraction={self._bound:g} allows; the last: "
+                f"{batch.failures[-1]}"
             )

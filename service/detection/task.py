@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from service.config.changes import check_changes
 from service.config.coco import COCOConfig
+from service.config.errors import ConfigurationError
 from service.data.detection.batch import DetectionBatch
 from service.data.detection.loading import detection_training_batches
 from service.data.detection.order import detection_order
@@ -51,7 +52,7 @@ class DetectionTask:
         self.learning_rate_factors: Mapping[str, float] = lr_multipliers(config.model)
         self.samples_per_epoch = len(self._splits.train)
         self._ramps = strength_ramps(self.model, config.model)
-        self._skipped = SkippedPictures(config.data, worker.warn)
+        self._skipped = SkippedPictures(config.data, self.samples_per_epoch, worker.warn)
         folder = storage / (config.name or "detections")
         self._evaluator = Evaluator(self._splits.evaluation, config, worker, folder)
 
@@ -169,7 +170,13 @@ def check(config: COCOConfig, storage: Path) -> Checked:
 def open_splits(config: COCOConfig, storage: Path) -> DetectionSplits:
     """Opens the pictures of a configuration; raises ConfigurationError where they are unfit."""
     masks = config.model.kind == "mask_rcnn"
-    return open_detection_splits(config.data, scenes_folder(storage), masks=masks)
+    splits = open_detection_splits(config.data, scenes_folder(storage), masks=masks)
+    if splits.evaluation.stored.crowds.all():
+        raise ConfigurationError(
+            f"{splits.evaluation.annotation_file}: annotations: no picture shows an object, so "
+            "there is nothing to evaluate"
+        )
+    return splits
 
 
 def _loss_name(name: str) -> str:

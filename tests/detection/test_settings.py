@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.ops import MultiScaleRoIAlign
 
 Build = Callable[..., nn.Module]
 
@@ -89,3 +90,15 @@ def test_thresholds_act(build: Build, views: list[Tensor]) -> None:
     with torch.no_grad():
         assert [len(one["boxes"]) for one in detector(views)] == [3, 3]
         assert [len(one["boxes"]) for one in build(score_threshold=1.0).eval()(views)] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["faster_rcnn", "mask_rcnn"])
+def test_regions_are_pooled_at_the_maps_scales_from_the_first_batch_on(
+    kind: str, build: Build
+) -> None:
+    detector = build(kind)
+    poolers = [module for module in detector.modules() if isinstance(module, MultiScaleRoIAlign)]
+    assert poolers
+    for pooler in poolers:
+        # torchvision alone would take 1/2 for the first map after a batch of 33 pixels, padded.
+        assert pooler.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from service.cluster.applications import CLASSIFICATION, DETECTION
 from service.cluster.console import announce
-from service.cluster.failures import refuse, report
 from service.cluster.job import Application
 from service.cluster.session import absolute_storage
 from service.cluster.starting_weights import with_weights
@@ -16,6 +15,7 @@ from service.cluster.sweeps.launch import Outcome, run_sweep
 from service.cluster.sweeps.winner import BEST
 from service.config.command_line import Command, help_text, parse_command
 from service.config.errors import ConfigurationError
+from service.config.failures import refuse, report
 from service.config.loading import to_yaml
 from service.config.sweep_files import SweepFile, load_sweep
 from service.search.trials import ranked

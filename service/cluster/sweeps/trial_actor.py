@@ -7,12 +7,12 @@ from typing import Any
 
 from ray import tune
 
-from service.cluster.failures import root_cause
 from service.cluster.job import Job
 from service.cluster.runs import record
 from service.cluster.sweeps.live_run import Evaluation, LiveRun
 from service.cluster.sweeps.sweep import Sweep
 from service.cluster.turns import write_turn
+from service.config.failures import root_cause
 from service.search.trials import Point
 
 KNOWN = "known_epochs"

@@ -107,7 +107,7 @@ def masks_of(segmentations: Sequence[Segmentation], height: int, width: int) -> 
     """
     if not segmentations:
         return np.zeros((0, height, width), np.uint8)
-    runs = [_encoded(segmentation, height, width) for segmentation in segmentations]
+    runs = [encoded(segmentation, height, width) for segmentation in segmentations]
     # pycocotools' arrays warn that they do not know NumPy 2's arguments; the result is right.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         # (height, width, k), column by column: a view of (k, width, height).
@@ -115,13 +115,13 @@ def masks_of(segmentations: Sequence[Segmentation], height: int, width: int) -> 
     return np.ascontiguousarray(drawn.transpose(2, 0, 1))
 
 
-def _encoded(segmentation: Segmentation, height: int, width: int) -> dict[str, Any]:
-    """Returns compressed run lengths of one segmentation."""
-    encoded: dict[str, Any]
+def encoded(segmentation: Segmentation, height: int, width: int) -> dict[str, Any]:
+    """Returns one segmentation, of any of the three forms, as compressed run lengths."""
+    runs: dict[str, Any]
     if isinstance(segmentation, list):
-        encoded = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):
-        encoded = coco_mask.frPyObjects(segmentation, height, width)
+        runs = coco_mask.frPyObjects(segmentation, height, width)
     else:
-        encoded = segmentation
-    return encoded
+        runs = segmentation
+    return runs

@@ -88,14 +88,16 @@ def _draw_polygons(polygons: Sequence[NDArray[np.float64]], canvas: NDArray[np.u
     runs = coco_mask.frPyObjects(
         [_in_window(polygon, left, top) for polygon in polygons], bottom - top, right - left
     )
-    canvas[top:bottom, left:right] = coco_mask.decode(coco_mask.merge(runs))
+    whole = coco_mask.merge(runs)
+    canvas[top:bottom, left:right] = masks_of([whole], bottom - top, right - left)[0]
 
 
 def _in_window(polygon: NDArray[np.float64], left: int, top: int) -> NDArray[np.float64]:
     """Returns a polygon relative to a window, such that it is drawn as on the whole canvas.
 
-    pycocotools rounds to fifths of a pixel; that is done before the window's corner is subtracted.
+    pycocotools takes the whole part of 5x + 0.5, towards 0. That is done before the window's corner
+    is subtracted, and what is returned gives the same steps again, negative ones too.
     """
-    steps = np.trunc(polygon * _FINER + 0.5)
-    moved: NDArray[np.float64] = ((steps - _FINER * np.array((left, top))) / _FINER).reshape(-1)
-    return moved
+    steps = np.trunc(polygon * _FINER + 0.5) - _FINER * np.array((left, top))
+    moved: NDArray[np.float64] = np.where(steps < 0, steps - 0.75, steps) / _FINER
+    return moved.reshape(-1)

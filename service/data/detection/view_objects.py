@@ -54,7 +54,7 @@ def tightened(objects: Objects, changed: Tensor) -> Objects:
         boxes[changed] = mask_boxes(masks[changed])
     whole = (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1)
     # A mask may be empty where its box is not: a polygon thinner than a pixel draws nothing.
-    keep = whole & masks.flatten(1).any(1)
+    keep = whole & masks.flatten(1).any(1).bool()
     if keep.all():
         return Objects(boxes, objects.labels, masks)
     return Objects(boxes[keep], objects.labels[keep], masks[keep])

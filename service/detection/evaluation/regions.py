@@ -5,12 +5,13 @@ A group is what one picture shows of one category. Rows are sorted by picture id
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
+from service.data.detection.segmentations import encoded
 from service.detection.evaluation.detections import PictureDetections
 from service.detection.evaluation.results import Kind, masks_of
 from service.detection.evaluation.run_lengths import RunLengths
@@ -89,7 +90,7 @@ def objects_of(
     masks = None
     if kind == "mask":
         masks = [
-            run_lengths(one["segmentation"], *sizes[place])
+            cast(RunLengths, encoded(one["segmentation"], *sizes[place]))
             for one, place in zip(rows, pictures[order].tolist(), strict=True)
         ]
     return Objects(
@@ -133,18 +134,6 @@ def detections_of(
         masks = [every[place] for place in order.tolist()]
         areas = _mask_areas(masks)
     return Detections(groups[order], boxes, areas, masks, scores[order], ranks)
-
-
-def run_lengths(segmentation: Any, height: int, width: int) -> RunLengths:  # noqa: ANN401  # JSON
-    """Returns a segmentation, polygons or run lengths of either form, as compressed run lengths."""
-    encoded: RunLengths
-    if isinstance(segmentation, list):
-        encoded = coco_masks.merge(coco_masks.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        encoded = coco_masks.frPyObjects(segmentation, height, width)
-    else:
-        encoded = segmentation
-    return encoded
 
 
 def _mask_areas(masks: list[RunLengths]) -> Numbers:

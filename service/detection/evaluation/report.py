@@ -9,6 +9,11 @@ from service.detection.evaluation.accumulation import MOST, Curves
 from service.detection.evaluation.regions import Numbers
 from service.detection.evaluation.results import Kind
 
+FIGURES = (
+    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+    *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
+)
+"""COCO's twelve figures of each kind, in pycocotools' order."""
 SIZES = ("all", "small", "medium", "large")
 """Names of the ranges of areas."""
 
@@ -49,7 +54,6 @@ def figures(kind: Kind, curves: Curves) -> dict[str, float]:
     AP is the mean over thresholds, recalls and categories; AR the mean over thresholds and
     categories (cocoeval.py, `summarize`).
     """
-    # The names of thresholds by place: 0.5 and 0.75.
     values = {"ap": _mean(curves.precision[..., 0])}
     values |= {f"ap{100 * t:.0f}": _mean(curves.precision[p, ..., 0]) for p, t in _NAMED}
     values |= {f"ap_{n}": _mean(curves.precision[..., p]) for p, n in _RANGES}
@@ -64,6 +68,7 @@ def precision_by_category(curves: Curves, ids: list[int]) -> dict[int, float]:
     return {one: 100 * value for one, value in values.items() if value is not None}
 
 
+# Places of the thresholds and ranges that have figures of their own.
 _NAMED = ((0, 0.5), (5, 0.75))
 _RANGES = tuple(enumerate(SIZES))[1:]
 

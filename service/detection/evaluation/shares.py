@@ -96,7 +96,7 @@ def verdicts_of(shares: Sequence[Share]) -> Verdicts:
 
 
 def _packed(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return np.packbits(bits.reshape(len(bits), -1), axis=1)
+    return np.packbits(bits.reshape(len(bits), len(AREA_RANGES) * len(THRESHOLDS)), axis=1)
 
 
 def _unpacked(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:

@@ -1,0 +1,1 @@
+"""Using what was trained: evaluating a checkpoint, and predicting on pictures."""
