@@ -15,7 +15,7 @@ from service.config.cifar import CIFARConfig
 from service.config.errors import ConfigurationError
 from service.config.imagenet import ImageNetConfig
 from service.data.batch import Batch
-from service.data.loading import evaluation_batches, training_batches
+from service.data.loading import evaluation_batches, loading_processes, training_batches
 from service.data.normalization import Normalization
 from service.data.order import SampleOrder
 from service.data.preprocessing import preprocessing
@@ -144,15 +144,8 @@ class ClassificationTask:
         return pictures
 
     def _loading_processes(self) -> int:
-        """Returns what the configuration says; auto leaves one core to the training process.
-
-        On a CPU the network needs the cores itself.
-        """
-        configured = self._config.data.loading_processes
-        if configured != "auto":
-            return configured
-        spare = self._worker.cpus - 1
-        return spare if self._worker.device.type == "cuda" else min(spare, self._worker.cpus // 4)
+        worker = self._worker
+        return loading_processes(self._config.data.loading_processes, worker.cpus, worker.device)
 
 
 def check(config: Recipe, storage: Path) -> Splits:

@@ -5,7 +5,7 @@ seed of its own, so the number of loading processes and of workers changes no bi
 """
 
 from collections.abc import Generator, Iterable, Iterator
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,22 @@ from service.data.views import evaluation_views, training_views
 
 B = TypeVar("B")
 T = TypeVar("T")
+
+
+def loading_processes(configured: Literal["auto"] | int, cpus: int, device: torch.device) -> int:
+    """Returns what the configuration says; auto leaves one core to the training process.
+
+    On a CPU the network needs the cores itself.
+
+    Args:
+        configured: `data.loading_processes`.
+        cpus: Cores of the worker.
+        device: Where the network is.
+    """
+    if configured != "auto":
+        return configured
+    spare = cpus - 1
+    return spare if device.type == "cuda" else min(spare, cpus // 4)
 
 
 def training_batches(

@@ -1,39 +1,14 @@
 """The strengths of a detector's regularisers over the run, as functions of the position."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from torch import nn
 
 from service.config.detector import DetectorConfig, FeatureDropBlockConfig, RetinaNetConfig
-from service.config.regularizer import (
-    DropBlockConfig,
-    RampConfig,
-    RandomDropConfig,
-    RegularizerConfig,
-    ShakeDropConfig,
-)
 from service.detection.backbone import PyramidBackbone
 from service.models.build import resolved
 from service.models.strength import apply_strengths, set_strength
-from service.regularization import RandomDrop, ShakeDrop, strength_at
+from service.regularization import RandomDrop, ShakeDrop
 from service.training.length import RunLength
-
-
-@dataclass
-class _Movement:
-    """One strength on its way."""
-
-    ramp: RampConfig
-    end: float
-    set: Callable[[float], None]
-    current: float | None = None
-
-    def move_to(self, step: int, length: RunLength) -> None:
-        strength = strength_at(self.ramp, self.end, step, length.steps, length.steps_per_epoch)
-        if strength != self.current:
-            self.set(strength)
-            self.current = strength
+from service.training.ramp import RampedStrength, ramped_strength
 
 
 class StrengthRamps:
@@ -49,7 +24,7 @@ class StrengthRamps:
 
     def __init__(self, backbone: PyramidBackbone, config: DetectorConfig) -> None:
         self._backbone = backbone
-        self._movements = self._configured(config)
+        self._ramped = self._configured(config)
 
     def change(self, config: DetectorConfig) -> None:
         """Sets other strengths, also in frozen blocks; ramps lead to them from the next step on.
@@ -61,7 +36,7 @@ class StrengthRamps:
         drop = _pyramid_drop(config)
         if drop is not None:
             self._set_pyramid(drop.drop_prob)
-        self._movements = self._configured(config)
+        self._ramped = self._configured(config)
 
     def move_to(self, step: int, length: RunLength) -> None:
         """Sets the strengths with which a step is taken, without waiting for the device.
@@ -70,15 +45,15 @@ class StrengthRamps:
             step: Optimiser steps taken before it.
             length: Length of the run.
         """
-        for movement in self._movements:
-            movement.move_to(step, length)
+        for strength in self._ramped:
+            strength.move_to(step, length)
 
-    def _configured(self, config: DetectorConfig) -> list[_Movement]:
-        movements = [_body_movement(config.backbone.regularizer, self._set_body)]
+    def _configured(self, config: DetectorConfig) -> list[RampedStrength]:
+        ramped = [ramped_strength(config.backbone.regularizer, self._set_body)]
         drop = _pyramid_drop(config)
-        if drop is not None:
-            movements.append(_Movement(drop.ramp, drop.drop_prob, self._set_pyramid))
-        return [one for one in movements if one is not None and one.ramp.over.value > 0]
+        if drop is not None and drop.ramp.over.value > 0:
+            ramped.append(RampedStrength(drop.ramp, drop.drop_prob, self._set_pyramid))
+        return [one for one in ramped if one is not None]
 
     def _set_body(self, strength: float) -> None:
         body, layers = self._backbone.body, self._backbone.freezing.layers
@@ -106,15 +81,3 @@ def strength_ramps(detector: nn.Module, config: DetectorConfig) -> StrengthRamps
 
 def _pyramid_drop(config: DetectorConfig) -> FeatureDropBlockConfig | None:
     return config.pyramid_drop_block if isinstance(config, RetinaNetConfig) else None
-
-
-def _body_movement(
-    regularizer: RegularizerConfig, set_body: Callable[[float], None]
-) -> _Movement | None:
-    match regularizer:
-        case ShakeDropConfig() | RandomDropConfig():
-            return _Movement(regularizer.ramp, regularizer.p_l, set_body)
-        case DropBlockConfig():
-            return _Movement(regularizer.ramp, regularizer.drop_prob, set_body)
-        case _:
-            return None

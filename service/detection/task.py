@@ -15,6 +15,7 @@ from service.data.detection.batch import DetectionBatch
 from service.data.detection.loading import detection_training_batches
 from service.data.detection.order import detection_order
 from service.data.detection.splits import DetectionSplits, open_detection_splits
+from service.data.loading import loading_processes
 from service.detection.detectors import build_detector, lr_multipliers
 from service.detection.evaluating import Evaluator
 from service.detection.skipping import SkippedPictures
@@ -131,15 +132,8 @@ class DetectionTask:
         """Needs nothing."""
 
     def _loading_processes(self) -> int:
-        """Returns what the configuration says; auto leaves one core to the training process.
-
-        On a CPU the network needs the cores itself.
-        """
-        configured = self._config.data.loading_processes
-        if configured != "auto":
-            return configured
-        spare = self._worker.cpus - 1
-        return spare if self._worker.device.type == "cuda" else min(spare, self._worker.cpus // 4)
+        worker = self._worker
+        return loading_processes(self._config.data.loading_processes, worker.cpus, worker.device)
 
 
 @dataclass(frozen=True)

@@ -66,25 +66,29 @@ def shown(config: COCOConfig) -> Params:
     return detection_params(config, "network", alpha)
 
 
+FULL = (
+    "model.weights=/runs/shakedrop-resnet152/step_00450000",
+    "model.backbone.depth=152",
+    f"{REGULARIZER}.kind=shakedrop",
+    f"{REGULARIZER}.p_l=0.75",
+    "model.trained_stages=3",
+    "model.batch_norm=frozen",
+    "model.backbone_lr_multiplier=0.5",
+    "training.duration=12ep",
+    "training.batch_size=8",
+    "training.seed=3",
+    "optimizer.lr=0.02",
+    "optimizer.reference_batch_size=16",
+    "schedule.kind=multi_step",
+    "data.root=/data/coco/",
+    "data.train.scale.sides=[672, 640, 800]",
+    "data.train.copy_paste=0.5",
+)
+"""All that tells detectors apart."""
+
+
 def test_a_detector_is_described_in_full() -> None:
-    config = recipe(
-        "model.weights=/runs/shakedrop-resnet152/step_00450000",
-        "model.backbone.depth=152",
-        f"{REGULARIZER}.kind=shakedrop",
-        f"{REGULARIZER}.p_l=0.75",
-        "model.trained_stages=3",
-        "model.batch_norm=frozen",
-        "model.backbone_lr_multiplier=0.5",
-        "training.duration=12ep",
-        "training.batch_size=8",
-        "training.seed=3",
-        "optimizer.lr=0.02",
-        "optimizer.reference_batch_size=16",
-        "schedule.kind=multi_step",
-        "data.root=/data/coco/",
-        "data.train.scale.sides=[672, 640, 800]",
-        "data.train.copy_paste=0.5",
-    )
+    config = recipe(*FULL)
     params = detection_params(config, "resnet152", ALPHA)
     assert list(params.items()) == [
         ("model", "mask_rcnn"),

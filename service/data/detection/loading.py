@@ -32,19 +32,8 @@ def detection_training_batches(
 ) -> Generator[DetectionBatch, None, None]:
     """Starts loading this worker's micro-batches from a stream position on, without end.
 
-    The loading processes live until the result is closed or dropped; epochs do not restart them.
-
-    Args:
-        pictures: The training pictures.
-        config: What is done to them.
-        order: The stream of samples; its seed is also that of the augmentation.
-        masks: Whether objects get masks.
-        start: Stream position of the next step: the samples seen so far.
-        batch_size: Samples of a step over all workers and micro-batches.
-        accumulation: Micro-batches of a step.
-        rank: This worker, below `world_size`.
-        world_size: Workers.
-        loading_processes: Processes that decode and augment; 0 does both in this one.
+    Args are those of `service.data.loading.training_batches`, and `masks`: whether objects get
+    masks.
 
     Raises:
         ConfigurationError: The batch is too small for the workers and micro-batches, or objects
