@@ -1,0 +1,116 @@
+"""What a classifier says of pictures."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import torch
+
+from service.config.coco import COCOConfig
+from service.data.packing import PackedStrings
+from service.inference.networks import Classifier
+from service.inference.output import LINES, TABLE
+from service.inference.views import FileBatch, classification_view
+
+BEST = 5
+"""Classes that are named for each picture."""
+
+
+@dataclass(frozen=True)
+class ClassPrediction:
+    """The likeliest classes of a picture."""
+
+    file: str
+    """Its path."""
+    best: tuple[tuple[str, float], ...]
+    """Name and probability, the likeliest first."""
+
+
+class ClassPredictor:
+    """Names what pictures show.
+
+    Args:
+        classifier: The network.
+        files: Paths of the pictures.
+    """
+
+    def __init__(self, classifier: Classifier, files: PackedStrings) -> None:
+        config = classifier.trained.config
+        if isinstance(config, COCOConfig):
+            raise TypeError("a detector names no classes")
+        self.network = classifier
+        self.view = classification_view(config.data)
+        self._files = files
+        self._names = classifier.trained.classes
+
+    def answer(self, batch: FileBatch) -> list[Callable[[], ClassPrediction]]:
+        """Classifies a batch."""
+        if batch.views is None:
+            return []
+        side, places = batch.views.sizes[0][0], batch.views.indices.tolist()
+        pictures = batch.views.to(self.network.device).pictures[:, :, :side, :side]
+        probabilities = torch.softmax(self.network.logits(pictures).float(), dim=1)
+        values, labels = probabilities.topk(min(BEST, probabilities.shape[1]), dim=1)
+        rows = zip(places, labels.tolist(), values.tolist(), strict=True)
+        return [partial(self._prediction, *row) for row in rows]
+
+    def _prediction(self, place: int, labels: list[int], values: list[float]) -> ClassPrediction:
+        names = (self._name(label) for label in labels)
+        return ClassPrediction(self._files[place], tuple(zip(names, values, strict=True)))
+
+    def _name(self, label: int) -> str:
+        """Returns a class; a network may have outputs that no class was ever trained for."""
+        return self._names[label] if label < len(self._names) else f"output {label}"
+
+
+class ClassFile:
+    """Writes predictions, one line each; as a context manager.
+
+    Args:
+        folder: Where.
+        form: JSON lines or CSV.
+    """
+
+    def __init__(self, folder: Path, form: Literal["jsonl", "csv"]) -> None:
+        self._form = form
+        name = LINES if form == "jsonl" else TABLE
+        # Names of files need not be text.
+        self._stream = (folder / name).open(
+            "w", encoding="utf-8", errors="surrogateescape", newline=""
+        )
+        self._table = csv.writer(self._stream)
+        self._columns = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+
+    def write(self, prediction: ClassPrediction) -> None:
+        """Writes one line."""
+        if self._form == "csv":
+            self._write_row(prediction)
+            return
+        best = [{"class": name, "probability": value} for name, value in prediction.best]
+        self._stream.write(json.dumps({"file": prediction.file, "classes": best}) + "\n")
+
+    def _write_row(self, prediction: ClassPrediction) -> None:
+        if not self._columns:
+            self._columns = len(prediction.best)
+            ranks = range(1, self._columns + 1)
+            named = (name for rank in ranks for name in (f"class_{rank}", f"probability_{rank}"))
+            self._table.writerow(["file", *named])
+        self._table.writerow(
+            [prediction.file, *(part for pair in prediction.best for part in pair)]
+        )

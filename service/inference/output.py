@@ -1,0 +1,96 @@
+"""The folder of a prediction's results: nothing outside of it is written, and no file in part."""
+
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from service.config.errors import ConfigurationError
+
+LINES = "predictions.jsonl"
+TABLE = "predictions.csv"
+IMAGES = "images.json"
+PICTURES = "pictures"
+_RESULTS = (LINES, TABLE)
+_OWN = (*_RESULTS, IMAGES, "detections_box.json", "detections_mask.json")
+
+
+class OutputFolder:
+    """Collects results in a hidden folder inside; they get their names when all are there.
+
+    As a context manager it gives the folder to write to. After an error nothing is left.
+
+    Args:
+        folder: Where results shall be.
+        overwrite: Whether an earlier call's results may be replaced. Files that are none of these
+            are never touched.
+
+    Raises:
+        ConfigurationError: There is something else, or there are results and they may not be
+            replaced.
+    """
+
+    def __init__(self, folder: Path, *, overwrite: bool) -> None:
+        self._folder = folder
+        self._unfinished = folder / f".unfinished-{uuid4().hex}"
+        _check(folder, overwrite=overwrite)
+
+    def __enter__(self) -> Self:
+        self._new = not self._folder.exists()
+        try:
+            self._unfinished.mkdir(parents=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"--output: {self._folder}: cannot be written ({error.strerror}); give another"
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.discard()
+        if self._unfinished.is_dir():
+            self._finish()
+
+    @property
+    def path(self) -> Path:
+        """The folder to write to."""
+        return self._unfinished
+
+    def discard(self) -> None:
+        """Gives all results up."""
+        shutil.rmtree(self._unfinished)
+        if self._new:
+            self._folder.rmdir()
+
+    def _finish(self) -> None:
+        # Drawn pictures are there only beside their list.
+        if (self._folder / IMAGES).is_file() and (self._folder / PICTURES).is_dir():
+            shutil.rmtree(self._folder / PICTURES)
+        for name in _OWN:
+            (self._folder / name).unlink(missing_ok=True)
+        for made in sorted(self._unfinished.iterdir()):
+            made.rename(self._folder / made.name)
+        self._unfinished.rmdir()
+
+
+def _check(folder: Path, *, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigurationError(f"--output: {folder}: is no folder; give another name")
+    if not any(folder.iterdir()):
+        return
+    if not any((folder / name).is_file() for name in _RESULTS):
+        raise ConfigurationError(
+            f"--output: {folder}: holds other files; give a folder that is empty or not there"
+        )
+    if not overwrite:
+        raise ConfigurationError(
+            f"--output: {folder}: holds predictions; give another folder, or add --overwrite"
+        )

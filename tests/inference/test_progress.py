@@ -1,0 +1,30 @@
+"""What people see of long work."""
+
+import io
+
+from service.inference.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_a_terminal_that_goes_away() -> None:
+    stream = Terminal()
+    with Progress(4, stream) as progress:
+        progress.add(2)
+        progress.line("skipped: a.png")
+    text = stream.getvalue()
+    assert "█" * 10 + "░" * 10 + " 2/4 pictures" in text
+    assert "\r\x1b[Kskipped: a.png\n" in text
+    assert text.endswith("\r\x1b[K")
+
+
+def test_now_and_then_a_line_in_a_log() -> None:
+    quiet, chatty = io.StringIO(), io.StringIO()
+    with Progress(4, quiet) as one, Progress(4, chatty, quiet_seconds=0.0) as other:
+        one.add(2)
+        other.add(2)
+    assert quiet.getvalue() == ""
+    assert chatty.getvalue().startswith("2/4 pictures")

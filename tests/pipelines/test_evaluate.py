@@ -1,0 +1,26 @@
+"""`pipelines/evaluate.py` after `pipelines/imagenet.py`, as a researcher uses them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import running
+
+pytestmark = pytest.mark.timeout(280)
+
+
+def test_the_figures_of_a_run_come_again(tmp_path: Path) -> None:
+    run = ("name=run", "--local", "training.duration=1ep", "data.evaluation_pictures=21")
+    trained = running.run_pipeline(tmp_path, *run)
+    assert trained.returncode == 0, trained.stderr
+    (record,) = [one for one in running.journal(tmp_path, "run") if "val/top1" in one.metrics]
+    run_id = running.client(tmp_path).search_runs(["1"])[0].info.run_id
+    program, file = running.program("evaluate"), tmp_path / "figures.json"
+    options = ["--checkpoint", f"runs:/{run_id}", "--output", str(file)]
+    done = running.run([*program, *options, f"storage.path={tmp_path}"])
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())["figures"]
+    assert figures["top1"] == record.metrics["val/top1"]
+    # Other threads add single-precision numbers in another order.
+    assert figures["loss"] == pytest.approx(record.metrics["val/loss"], rel=1e-5)
+    assert "in training" in done.stdout
