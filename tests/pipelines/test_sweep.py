@@ -90,7 +90,7 @@ def test_losers_are_stopped_and_a_trial_that_always_fails_holds_up_nobody(
 ) -> None:
     space = (
         "sweep.space={model.regularizer.p_l: {kind: choice, values: [0.9]}, "
-        "optimizer.lr: {kind: choice, values: [1.0e-6, 1.0e-7, 0.1, 1.0e+30]}}"
+        "optimizer.lr: {kind: choice, values: [0.1, 1.0e-6, 1.0e+30]}}"
     )
     asha = ("sweep.scheduler.kind=asha", "sweep.keep=1", "sweep.concurrent_trials=1")
     length = ("training.duration=3ep", "training.max_skipped_steps=2")
@@ -99,15 +99,15 @@ def test_losers_are_stopped_and_a_trial_that_always_fails_holds_up_nobody(
     trials = ledger.trials
     # The shuffled grid begins with 0.1, so that there is somebody to fall behind.
     found_status = {trial.point["optimizer.lr"]: trial.status for trial in trials}
-    expected = {0.1: "finished", 1e-6: "stopped", 1e-7: "stopped", 1e30: "failed"}
+    expected = {0.1: "finished", 1e-6: "stopped", 1e30: "failed"}
     assert found_status == expected, output
     assert "placement groups left: 0\n" in output
     assert "compare the trials: http" in output
     (failed,) = [trial for trial in trials if trial.status == "failed"]
     assert "NonFiniteError" in str(failed.reason)
-    stopped = [trial for trial in trials if trial.status == "stopped"]
-    assert all("at epoch 1 of 3" in str(trial.reason) for trial in stopped)
-    assert ledger.epochs == 3 + 1 + 1
+    (stopped,) = [trial for trial in trials if trial.status == "stopped"]
+    assert "at epoch 1 of 3" in str(stopped.reason)
+    assert ledger.epochs == 3 + 1
 
     _is_recorded(tmp_path, trials)
     folders = {
@@ -123,7 +123,7 @@ def test_losers_are_stopped_and_a_trial_that_always_fails_holds_up_nobody(
 def _is_recorded(storage: Path, trials: list[Trial]) -> None:
     """Checks MLflow: a flat run for each trial, with its figures and its end, and a summary."""
     found = runs(storage)
-    assert set(found) == {"summary", *(f"{number:03d}" for number in range(1, 5))}
+    assert set(found) == {"summary", *(f"{number:03d}" for number in range(1, 4))}
     statuses = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
     for trial in trials:
         run = found[f"{trial.number:03d}"]
@@ -154,7 +154,7 @@ def test_after_a_killed_worker_and_a_killed_driver_nothing_is_lost_or_done_twice
         "training.duration=4ep",
         "sweep.concurrent_trials=1",
         "cluster.cpus_per_worker=1",
-        "sweep.space={model.regularizer.p_l: {kind: choice, values: [0.2, 0.5, 0.8]}}",
+        "sweep.space={model.regularizer.p_l: {kind: choice, values: [0.2, 0.8]}}",
     )
     driver = start(line)
     wait_for(tmp_path, driver, "result", 1)
@@ -174,14 +174,14 @@ def test_after_a_killed_worker_and_a_killed_driver_nothing_is_lost_or_done_twice
     assert "winner: trial" in output, output
     assert first.read_bytes() == before
     trials = Ledger(tmp_path / "sweep" / "trials.jsonl").trials
-    assert [trial.status for trial in trials] == ["finished"] * 3
+    assert [trial.status for trial in trials] == ["finished"] * 2
     for trial in trials:
         assert [result.epoch for result in trial.results] == [1, 2, 3, 4]
     found = runs(tmp_path)
     assert {key: run.info.status for key, run in found.items()} == dict.fromkeys(
-        ("001", "002", "003", "summary"), "FINISHED"
+        ("001", "002", "summary"), "FINISHED"
     )
-    for number in ("001", "002", "003"):
+    for number in ("001", "002"):
         run_id = found[number].info.run_id
         history = running.client(tmp_path).get_metric_history(run_id, "val/top1")
         assert Counter(m.step for m in history) == Counter(STEPS * e for e in (1, 2, 3, 4))
