@@ -34,7 +34,7 @@ class Tally:
         """Returns loss, top-1 and top-5 (percent) over all workers; they call it together.
 
         Args:
-            pictures: Pictures of the whole evaluation set.
+            pictures: Pictures that all workers together should have added.
 
         Raises:
             RuntimeError: Not every picture was counted exactly once.

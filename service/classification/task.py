@@ -19,6 +19,7 @@ from service.data.loading import evaluation_batches, loading_processes, training
 from service.data.normalization import Normalization
 from service.data.order import SampleOrder
 from service.data.preprocessing import preprocessing
+from service.data.skipping import SkippedPictures, most_skipped
 from service.data.splits import Splits, open_splits
 from service.models.build import build_network
 from service.models.weights import load_weights
@@ -60,6 +61,11 @@ class ClassificationTask:
         self._normalization = Normalization(config.data.mean, config.data.std).to(worker.device)
         self._loss = build_loss(config.loss)
         self._mixing = Mixing(config.mixing, self._classes)
+        most = most_skipped(config.data)
+        self._skipped = SkippedPictures("training", self.samples_per_epoch, most, worker.warn)
+        self._skipped_in_evaluation = SkippedPictures(
+            "evaluation", len(self._splits.evaluation), most, worker.warn
+        )
 
     def train_batches(self, position: int) -> Generator[Batch, None, None]:
         """Yields this worker's micro-batches for ever, from the step that starts at `position`."""
@@ -67,7 +73,7 @@ class ClassificationTask:
         order = SampleOrder(
             len(self._splits.train), config.training.seed, config.data.train.repeats
         )
-        return training_batches(
+        batches = training_batches(
             self._splits.train,
             config.data,
             order,
@@ -78,6 +84,7 @@ class ClassificationTask:
             world_size=self._worker.world_size,
             loading_processes=self._loading_processes(),
         )
+        return self._skipped.noted(batches)
 
     def change(self, config: Recipe) -> None:
         """Takes over other strengths of the regulariser, loss and mixing, in place.
@@ -106,7 +113,10 @@ class ClassificationTask:
         return loss, {"top1": top1}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Returns top-1 and top-5 (percent) and loss over all evaluation pictures, each once."""
+        """Returns top-1 and top-5 (percent) and loss over all evaluation pictures, each once.
+
+        What has to be skipped does not count.
+        """
         worker, pictures = self._worker, self._splits.evaluation
         tally = Tally(worker.device)
         batches = evaluation_batches(
@@ -116,10 +126,14 @@ class ClassificationTask:
             world_size=worker.world_size,
             loading_processes=self._loading_processes(),
         )
-        for batch in batches:
-            moved = batch.to(worker.device)
-            tally.add(model(self._normalized(moved)), moved.labels)
-        return tally.figures(len(pictures))
+        for batch in self._skipped_in_evaluation.noted(batches):
+            if len(batch):
+                moved = batch.to(worker.device)
+                tally.add(model(self._normalized(moved)), moved.labels)
+            worker.moved_on()
+        skipped = self._skipped_in_evaluation.agree()
+        figures = tally.figures(len(pictures) - skipped)
+        return {**figures, **self._skipped_in_evaluation.figure(skipped)}
 
     def metadata(self) -> dict[str, Any]:
         """Returns class names and preprocessing: what using the model later needs."""
@@ -129,12 +143,18 @@ class ClassificationTask:
             "preprocessing": preprocessing(self._config.data),
         }
 
+    def counts(self) -> dict[str, float]:
+        """Returns how many training pictures were skipped so far, if any may be."""
+        return self._skipped.counts()
+
     def state_dict(self) -> dict[str, Any]:
-        """Returns nothing: the position determines all."""
-        return {}
+        """Returns which pictures were skipped; the position determines all else."""
+        return self._skipped.state_dict() | self._skipped_in_evaluation.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Needs nothing."""
+        """Restores which pictures were skipped."""
+        self._skipped.load_state_dict(state)
+        self._skipped_in_evaluation.load_state_dict(state)
 
     def _normalized(self, batch: Batch) -> Tensor:
         order = torch.channels_last if self._config.training.channels_last else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from service.config.base import Config
 from service.config.errors import ConfigurationError
 from service.config.fields import FieldDescription, describe
+from service.config.showing import one_line
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class _QuietParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse leaves; we raise
         """Raises the parser's message as ours."""
-        raise ConfigurationError(message)
+        raise ConfigurationError(one_line(message))
 
 
 def _assignments(tokens: Sequence[str]) -> list[str]:
@@ -66,9 +67,8 @@ def _assignments(tokens: Sequence[str]) -> list[str]:
         else:
             found.append(token.removeprefix("--"))
     if waiting is not None:
-        raise ConfigurationError(
-            f"--{waiting} needs a value; write --{waiting} VALUE or see --help"
-        )
+        option = one_line(f"--{waiting}")
+        raise ConfigurationError(f"{option} needs a value; write {option} VALUE or see --help")
     return found
 
 

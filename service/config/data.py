@@ -114,10 +114,17 @@ class PicturesConfig(Config):
     """Mean of each colour channel, red, green, blue, of values in [0, 1]."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.229, 0.224, 0.225)
     """Standard deviation of each colour channel."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """A picture that cannot be read or decoded: end the run, or go on without it."""
+    max_skipped_fraction: Probability = 0.01
+    """Largest share of a split that may be skipped."""
     loading_processes: Literal["auto"] | NonNegativeInt = "auto"
     """Processes of a worker that decode and augment; auto takes the worker's spare cores."""
     prefetch_batches: PositiveInt = 4
     """Batches each loading process keeps ready."""
+    loading_timeout: PositiveFloat | None = 300.0
+    """Seconds to wait for a batch of the loading processes before they count as hanging, and Ray
+    starts the workers again; null for no bound."""
 
 
 class DrawnDataConfig(PicturesConfig):

@@ -99,6 +99,9 @@ class ScenesConfig(Config):
     process."""
     prefetch_batches: PositiveInt = 2
     """Batches that each loading process prepares ahead."""
+    loading_timeout: PositiveFloat | None = 300.0
+    """Seconds to wait for a batch of the loading processes before they count as hanging, and Ray
+    starts the workers again; null for no bound."""
 
 
 class DrawnScenesConfig(ScenesConfig):

@@ -51,7 +51,7 @@ def parse_duration(text: object) -> Duration:
     """
     if isinstance(text, Duration):
         return text
-    match = _PATTERN.match(str(text).strip())
+    match = _PATTERN.match(text.strip()) if isinstance(text, str) else None
     if match is None:
         raise ValueError("write a duration as a number and a unit: 90ep, 5000st or 0.5run")
     unit = match.group(2)

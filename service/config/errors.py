@@ -1,10 +1,17 @@
-"""The one error a user's input can cause before work starts."""
+"""Errors that are told in one line: of an input before work starts, and of a run."""
 
 
 class ConfigurationError(ValueError):
     """Input that cannot be used: one clear line that names the field, file or value and the remedy.
 
     Pipelines print the message and end with exit status 2.
+    """
+
+
+class RunError(RuntimeError):
+    """What ended a run, in one line that also says what to do; a traceback would add nothing.
+
+    Trying again would meet it again, so nobody restarts the run.
     """
 
 

@@ -18,12 +18,16 @@ from service.config.fields import (
     type_text,
 )
 from service.config.merging import Tree
+from service.config.showing import one_line, shown
+
+_LONGEST = 2000  # characters of a line
 
 
 def explain(schema: type[Config], tree: Tree, error: ValidationError) -> str:
     """Returns one line for each problem in a tree that failed validation."""
-    lines = {_explain_one(schema, tree, details): None for details in error.errors()}
-    return "\n".join(lines)
+    found = (_explain_one(schema, tree, details) for details in error.errors())
+    # What a file calls its keys is in the paths.
+    return "\n".join(dict.fromkeys(one_line(line, _LONGEST) for line in found))
 
 
 def _explain_one(schema: type[Config], tree: Tree, details: ErrorDetails) -> str:
@@ -39,14 +43,14 @@ def _explain_one(schema: type[Config], tree: Tree, details: ErrorDetails) -> str
         hidden = isinstance(details["input"], dict) or isinstance(
             details.get("ctx", {}).get("error"), SecretError
         )
-        given = "" if hidden else f" (got {details['input']!r})"
+        given = "" if hidden else f" (got {shown(details['input'])})"
         return f"{path}: {message}{given}" if path else message
     if field is not None and arms(field):
         return f"{path}: is a section; set its fields, for example {path}.{_first_field(field)}=…"
     if kind == "missing" and _value_at(tree, path) is None:
         return f"{path}: is required; give it with {path}=…"
     allowed = type_text(field) if field is not None else details["msg"]
-    return f"{path}: {_value_at(tree, path)!r} is not allowed; allowed: {allowed}"
+    return f"{path}: {shown(_value_at(tree, path))} is not allowed; allowed: {allowed}"
 
 
 def _first_field(field: FieldInfo) -> str:
@@ -131,9 +135,9 @@ def _in_place(field: FieldDescription, tree: Tree, path: str) -> FieldDescriptio
 def _unknown_kind(path: str, field: FieldInfo | None, details: ErrorDetails) -> str:
     given = details["input"].get("kind") if isinstance(details["input"], dict) else details["input"]
     kinds = list(arms(field)) if field is not None else []
-    close = difflib.get_close_matches(str(given), kinds, n=1)
+    close = difflib.get_close_matches(given, kinds, n=1) if isinstance(given, str) else []
     hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{path}.kind: must be one of {', '.join(kinds)} (got {given!r}){hint}"
+    return f"{path}.kind: must be one of {', '.join(kinds)} (got {shown(given)}){hint}"
 
 
 def _exists(tree: object, field: FieldDescription) -> bool:

@@ -1,9 +1,13 @@
-"""What ended a run, below the layers that Ray wraps around it, and what the program then says."""
+"""What ended a run, below the layers that Ray wraps around it, and what the program then says.
+
+What it says holds no credentials.
+"""
 
 import sys
 import traceback
 
-from service.config.errors import ConfigurationError
+from service.config.errors import ConfigurationError, RunError
+from service.config.redaction import redact
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -17,13 +21,13 @@ def root_cause(error: BaseException) -> BaseException:
 
 def refuse(error: ConfigurationError) -> int:
     """Prints why an input cannot be used; returns the exit status."""
-    for line in str(error).splitlines():
+    for line in redact(str(error)).splitlines():
         print(f"error: {line}", file=sys.stderr)
     return 2
 
 
 def report(error: Exception, what: str) -> int:
-    """Prints why something failed, with the traceback of the worker it began in.
+    """Prints why something failed; what explains itself in one line, without a traceback.
 
     Args:
         error: What was raised, perhaps by Ray.
@@ -35,6 +39,10 @@ def report(error: Exception, what: str) -> int:
     cause = root_cause(error)
     if isinstance(cause, ConfigurationError):
         return refuse(cause)
-    traceback.print_exception(cause)
-    print(f"error: {what} failed: {type(cause).__name__}: {cause}", file=sys.stderr)
+    if isinstance(cause, RunError):
+        print(redact(f"error: {cause}"), file=sys.stderr)
+        return 1
+    print(redact("".join(traceback.format_exception(cause))), end="", file=sys.stderr)
+    line = f"error: {what} failed: {type(cause).__name__}: {cause}"
+    print(redact(line), file=sys.stderr)
     return 1

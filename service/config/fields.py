@@ -54,7 +54,7 @@ def chosen_arm(field: FieldInfo, value: object) -> type[Config] | None:
     if len(classes) == 1:
         return next(iter(classes.values()))
     kind = value.get("kind", "") if isinstance(value, dict) else getattr(value, "kind", "")
-    return classes.get(str(kind))
+    return classes.get(kind) if isinstance(kind, str) else None
 
 
 def entry_field(field: FieldInfo) -> FieldInfo | None:

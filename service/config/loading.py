@@ -1,6 +1,6 @@
 """From YAML files and overrides to one validated configuration."""
 
-import re
+import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,38 +13,13 @@ from service.config.base import Config
 from service.config.errors import ConfigurationError
 from service.config.explaining import explain
 from service.config.merging import Tree, merge
+from service.config.showing import one_line, shown
+from service.config.yaml_reading import MOST_LEVELS, read_yaml
 
 C = TypeVar("C", bound=Config)
 
-
-class _Loader(yaml.SafeLoader):
-    """Builds plain values; refuses a key that stands twice, where YAML would take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Builds a mapping and checks its keys."""
-        written = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        mapping = super().construct_mapping(node, deep=deep)
-        seen: set[object] = set()
-        for key_node in written:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return mapping
-
-
-# A run may be called 2026-01-31 or 007: dates, and whole numbers that one would write back in
-# another way, stay text.
-_NAMES = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NAMES]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789")
-)
+_MOST_FILES = 20
+"""Files that may build on each other in a row."""
 
 
 def load(
@@ -96,14 +71,20 @@ def read_layers(file: Path, above: tuple[Path, ...] = ()) -> list[Tree]:
     Raises:
         ConfigurationError: The file is missing, is not YAML, is not a mapping or builds on itself.
     """
-    if file.resolve() in above:
+    tree = read_mapping(file)
+    # Only of a file that could be read: a link that leads to itself has no end.
+    here = file.resolve()
+    if here in above:
         raise ConfigurationError(f"{file}: builds on itself by `base`; remove one of the two")
-    tree = _read_mapping(file)
+    if len(above) >= _MOST_FILES:
+        raise ConfigurationError(f"{file}: more than {_MOST_FILES} files in a row, each a `base`")
     bases = tree.pop("base", [])
     bases = [bases] if isinstance(bases, str) else bases
-    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise ConfigurationError(f"{file}: base: {bases!r} names no file; write base: other.yaml")
-    below = (read_layers(file.parent / base, (*above, file.resolve())) for base in bases)
+    if not isinstance(bases, list) or not all(map(_may_name_a_file, bases)):
+        raise ConfigurationError(
+            f"{file}: base: {shown(bases)} names no file; write base: other.yaml"
+        )
+    below = (read_layers(file.parent / base, (*above, here)) for base in bases)
     return [*chain.from_iterable(below), tree]
 
 
@@ -114,13 +95,16 @@ def parse_override(text: str) -> Tree:
         ConfigurationError: There is no `=`, or the value is not YAML.
     """
     path, sign, value = text.partition("=")
-    if not sign or not all(path.split(".")):
-        raise ConfigurationError(f"{text!r} is not an option; write key.path=value")
+    keys = path.split(".")
+    if not sign or not all(keys) or len(keys) > MOST_LEVELS:
+        raise ConfigurationError(f"{shown(text)} is not an option; write key.path=value")
     try:
-        tree: Any = yaml.load(value, Loader=_Loader)  # noqa: S506  # a SafeLoader
-    except (yaml.YAMLError, ValueError):
-        raise ConfigurationError(f"{path}: cannot read {value!r}; put it in quotes") from None
-    for key in reversed(path.split(".")):
+        tree: Any = read_yaml(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"{one_line(path)}: cannot read {shown(value)}; put it in quotes"
+        ) from None
+    for key in reversed(keys):
         tree = {key: tree}
     return dict(tree)
 
@@ -130,22 +114,28 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _read_mapping(file: Path) -> Tree:
+def read_mapping(file: Path) -> Tree:
+    """Reads a YAML file alone, without what it builds on.
+
+    Raises:
+        ConfigurationError: The file is missing, is not YAML or is not a mapping.
+    """
+    name = one_line(file)
     try:
-        text = file.read_text(encoding="utf-8")
-        tree = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+        tree = read_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror}; name an existing YAML file") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f"{file}: not readable YAML: {_one_line(error)}") from None
+        raise ConfigurationError(f"{name}: {error.strerror}; name an existing YAML file") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: not readable YAML: {error}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigurationError(f"{file}: holds no mapping; write `key: value` lines")
+        raise ConfigurationError(f"{name}: holds no mapping; write `key: value` lines")
     return {str(key): value for key, value in tree.items()}
 
 
-def _one_line(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    return f"{problem}, line {mark.line + 1}" if mark else " ".join(str(problem).split())
+def _may_name_a_file(base: object) -> bool:
+    try:
+        return isinstance(base, str) and b"\0" not in os.fsencode(base)
+    except UnicodeEncodeError:
+        return False

@@ -74,6 +74,9 @@ class SmallPicturesConfig(Config):
     policy there are none."""
     prefetch_batches: PositiveInt = 4
     """Batches each loading process keeps ready."""
+    loading_timeout: PositiveFloat | None = 300.0
+    """Seconds to wait for a batch of the loading processes before they count as hanging, and Ray
+    starts the workers again; null for no bound."""
 
 
 AnyPicturesConfig = PicturesConfig | SmallPicturesConfig

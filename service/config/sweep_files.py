@@ -10,6 +10,7 @@ from service.config.errors import ConfigurationError
 from service.config.imagenet import ImageNetConfig
 from service.config.loading import load, parse_override, read_layers
 from service.config.merging import Tree
+from service.config.showing import shown
 from service.config.sweep import SweepConfig
 
 
@@ -71,7 +72,7 @@ def load_sweep(
             pipeline = section.get("pipeline", pipeline)
     if not isinstance(pipeline, str) or pipeline not in SCHEMAS:
         raise ConfigurationError(
-            f"sweep.pipeline: must be one of {', '.join(SCHEMAS)} (got {pipeline!r})"
+            f"sweep.pipeline: must be one of {', '.join(SCHEMAS)} (got {shown(pipeline)})"
         )
     return load(SCHEMAS[pipeline], files, overrides, beneath)
 

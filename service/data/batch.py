@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,8 +11,14 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from service.data.decoding import DamagedPictureError, decode
+from service.data.patience import read_patiently
 from service.data.pictures import PictureSet
 from service.data.random_crops import RandomCrops
+from service.data.skipping import Failure, not_skipped
+
+_CANDIDATES = 16
+"""Pictures that are tried as a stand-in before a black one is taken."""
+_BLACK = (64, 64, 3)
 
 
 @dataclass(frozen=True)
@@ -27,24 +33,35 @@ class Batch:
     """int64 (n,): where each picture stands in its set."""
     crops: RandomCrops | None = None
     """What is still to be done to the pictures; `to` does it."""
+    failures: tuple[Failure, ...] = ()
+    """The pictures that were wanted, cannot be used, and are left out."""
+    stands_in: bool = False
+    """Whether nothing wanted could be used: the one picture here is another, and counts for
+    nothing. It is here because workers that train together pass through the network together."""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        """Returns how many pictures count."""
+        return 0 if self.stands_in else len(self.labels)
 
     def to(self, device: torch.device) -> "Batch":
         """Returns the batch on a device, its views made there; from pinned memory nothing waits."""
         moved = self._each(lambda tensor: tensor.to(device, non_blocking=True))
         if moved.crops is None:
             return moved
-        return Batch(moved.crops.applied_to(moved.pictures), moved.labels, moved.indices)
+        return replace(moved, pictures=moved.crops.applied_to(moved.pictures), crops=None)
 
     def pin_memory(self) -> "Batch":
         """Returns the batch in page-locked memory; the DataLoader calls this."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        crops = None if self.crops is None else self.crops.each(change)
-        return Batch(change(self.pictures), change(self.labels), change(self.indices), crops)
+        return replace(
+            self,
+            pictures=change(self.pictures),
+            labels=change(self.labels),
+            indices=change(self.indices),
+            crops=None if self.crops is None else self.crops.each(change),
+        )
 
 
 @dataclass(frozen=True)
@@ -60,45 +77,77 @@ class Request:
 class Views(Dataset[Batch | DamagedPictureError]):
     """Makes batches on request, in whichever process it is asked.
 
-    A view depends on its picture and its seed and on nothing else. A damaged picture is returned,
-    not raised: torch would bury its one line in the traceback of the loading process.
+    A view depends on its picture and its seed and on nothing else, so leaving one out changes no
+    other. An error is returned, not raised: torch would bury its one line in the traceback of the
+    loading process.
 
     Args:
         pictures: Where the pictures come from.
         transform: uint8 (3, h, w) → uint8 (3, S, S), random through torch's global generator.
+        skips: Whether a picture that cannot be used is left out of its batch, or is an error.
     """
 
     needs_processes = True
 
-    def __init__(self, pictures: PictureSet, transform: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self, pictures: PictureSet, transform: Callable[[Tensor], Tensor], *, skips: bool = False
+    ) -> None:
         self.pictures = pictures
         self.transform = transform
+        self.skips = skips
 
     def __getitem__(self, request: Request) -> Batch | DamagedPictureError:
-        try:
-            with callers_generator_kept():
-                views = [
-                    # Channels last, as the decoder gives them: stacking is then a plain copy.
-                    self._view(index, seed).permute(1, 2, 0)
-                    for index, seed in zip(
-                        request.indices.tolist(), request.seeds.tolist(), strict=True
-                    )
-                ]
-        except DamagedPictureError as error:
-            return error
-        # In a loading process default_collate stacks straight into shared memory.
-        stacked: Tensor = default_collate(views)
-        labels = torch.from_numpy(self.pictures.labels[request.indices])
-        return Batch(stacked.permute(0, 3, 1, 2), labels, torch.from_numpy(request.indices))
+        usable: dict[int, Tensor] = {}
+        failures: list[Failure] = []
+        wanted = zip(request.indices.tolist(), request.seeds.tolist(), strict=True)
+        with callers_generator_kept():
+            for place, (index, seed) in enumerate(wanted):
+                try:
+                    usable[place] = self._view(index, seed)
+                except DamagedPictureError as error:
+                    if not self.skips:
+                        return not_skipped(error)
+                    failures.append(Failure(index, str(error)))
+            if not usable:
+                return self._stand_in(request, tuple(failures))
+        return self._batch(list(usable.values()), request.indices[list(usable)], tuple(failures))
+
+    def _batch(
+        self, views: list[Tensor], indices: NDArray[np.int64], failures: tuple[Failure, ...]
+    ) -> Batch:
+        # In a loading process default_collate stacks straight into shared memory. Channels last, as
+        # the decoder gives them: stacking is then a plain copy.
+        stacked: Tensor = default_collate([view.permute(1, 2, 0) for view in views])
+        labels = torch.from_numpy(self.pictures.labels[indices])
+        return Batch(
+            stacked.permute(0, 3, 1, 2), labels, torch.from_numpy(indices), failures=failures
+        )
+
+    def _stand_in(self, request: Request, failures: tuple[Failure, ...]) -> Batch:
+        """Returns a batch of one of the next pictures, or of a black one where none can be used.
+
+        A picture of the set disturbs statistics over batches less than a black one.
+        """
+        first, seed = int(request.indices[0]), int(request.seeds[0])
+        for index in range(first + 1, first + 1 + _CANDIDATES):
+            try:
+                view = self._view(index % len(self.pictures), seed)
+            except DamagedPictureError:
+                continue
+            break
+        else:
+            view = self.transform(torch.zeros(_BLACK, dtype=torch.uint8).permute(2, 0, 1))
+        return replace(self._batch([view], request.indices[:1], failures), stands_in=True)
 
     def _view(self, index: int, seed: int) -> Tensor:
         """Returns a view of one picture, uint8 (3, S, S); errors name the picture."""
         torch.default_generator.manual_seed(seed)
         try:
-            return self.transform(decode(self.pictures.read(index)))
+            return self.transform(decode(read_patiently(self.pictures.read, index)))
         except (OSError, DamagedPictureError) as error:
             place = f"{self.pictures.source}/{self.pictures.name(index)}"
-            raise DamagedPictureError(f"{place} cannot be used: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise DamagedPictureError(f"{place} cannot be used: {reason}") from error
 
 
 @contextmanager

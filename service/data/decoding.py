@@ -5,6 +5,7 @@ import re
 from torch import Tensor
 from torchcodec.decoders import decode_image  # type: ignore[attr-defined]  # no __all__ there
 
+from service.config.errors import RunError
 from service.data.headers import declared_size
 
 MAX_PIXELS = 64 * 1024 * 1024
@@ -17,15 +18,17 @@ make a few kilobytes of file into gigabytes."""
 _ORIGIN = re.compile(r"^\w+, \S+:\d+, ")
 
 
-class DamagedPictureError(ValueError):
+class DamagedPictureError(RunError):
     """A picture that cannot be used; the message is one line that says why."""
 
 
 def decode(encoded: bytes) -> Tensor:
     """Decodes a JPEG, PNG, WebP, GIF or AVIF picture, whatever its file is called.
 
-    Grey, palette, CMYK, 16-bit and transparent pictures become RGB; EXIF rotation is applied; an
-    animated picture gives its first frame.
+    Grey, palette, CMYK, 16-bit and transparent pictures become RGB, of 16 bits the upper 8, and the
+    colours under transparent pixels as they are stored. The eight EXIF orientations are applied, so
+    that a picture stands upright as its photographer saw it; torchvision's ImageFolder ignores
+    them. An animated picture gives its first frame.
 
     Returns:
         uint8 tensor (3, height, width), channels last in memory.
@@ -38,7 +41,7 @@ def decode(encoded: bytes) -> Tensor:
         _refuse_bombs(*declared_size(encoded))
         picture: Tensor = decode_image(encoded, mode="RGB")
     except (ValueError, RuntimeError) as error:
-        reason = _ORIGIN.sub("", str(error).strip().split("\n", 1)[0])
+        reason = _ORIGIN.sub("", str(error).strip().split("\n", 1)[0]).rstrip(".")
         raise DamagedPictureError(reason) from error
     return picture if picture.ndim == 3 else picture[0]
 

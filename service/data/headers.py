@@ -6,6 +6,8 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
+from service.config.showing import one_line
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 # Start-of-frame markers: C0 to CF without DHT (C4), JPG (C8) and DAC (CC). ITU-T T.81, table B.1.
@@ -13,6 +15,8 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers without a length: TEM and the restart markers.
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _START_OF_SCAN = 0xDA
+# Pillow would look for fifty formats, each a program of its own that reads foreign bytes.
+_BY_PILLOW = ("GIF", "WEBP", "AVIF")
 
 
 def declared_size(encoded: bytes) -> tuple[int, int, int]:
@@ -22,8 +26,10 @@ def declared_size(encoded: bytes) -> tuple[int, int, int]:
     and warns about EXIF blocks that nobody needs. Pillow reads the headers of all other formats.
 
     Raises:
-        ValueError: The format is unknown or the header is damaged.
+        ValueError: There is nothing, the format is unknown, or the header is damaged.
     """
+    if not encoded:
+        raise ValueError("the file is empty")
     if encoded.startswith(_JPEG_SIGNATURE):
         return *_jpeg_size(encoded), 1
     if encoded.startswith(_PNG_SIGNATURE):
@@ -62,9 +68,13 @@ def _size_by_pillow(encoded: bytes) -> tuple[int, int, int]:
     """Reads the header of GIF, WebP and AVIF, with the number of frames."""
     try:
         # Pillow warns above its own limit on pixels; the caller has a lower one and raises.
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as picture:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(encoded), formats=_BY_PILLOW) as picture,
+        ):
             return *picture.size, getattr(picture, "n_frames", 1)
     except UnidentifiedImageError as error:
         raise ValueError("not a picture of a known format") from error
-    except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"the header cannot be read ({error})") from error
+    except Exception as error:
+        # Bytes that are no header can fail in any way: IndexError, RuntimeError, SyntaxError, ...
+        raise ValueError(f"the header cannot be read ({one_line(error)})") from error

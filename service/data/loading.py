@@ -4,7 +4,10 @@ What a batch holds depends on its place in the stream and on nothing else: each 
 seed of its own, so the number of loading processes and of workers changes no bit.
 """
 
+import signal
+import threading
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -18,6 +21,7 @@ from service.data.decoding import DamagedPictureError
 from service.data.order import SampleOrder, evaluation_share, worker_positions
 from service.data.pictures import Pictures
 from service.data.seeds import sample_seeds
+from service.data.supervision import Supervision
 from service.data.views import evaluation_views, training_views
 
 B = TypeVar("B")
@@ -70,7 +74,9 @@ def training_batches(
 
     Raises:
         ConfigurationError: The batch is too small for the workers and micro-batches.
-        DamagedPictureError: While iterating: a picture cannot be read or decoded; names it.
+        DamagedPictureError: While iterating: a picture cannot be used and may not be skipped; names
+            it.
+        LoadingError: While iterating: a loading process died, or they hang.
     """
     if order.size != len(pictures):
         raise ValueError(f"the order has {order.size} samples, the set {len(pictures)}")
@@ -83,7 +89,8 @@ def training_batches(
     )
     views = training_views(pictures, config)
     processes = loading_processes if views.needs_processes else 0
-    return load(views, training_requests(order, positions), config.prefetch_batches, processes)
+    requests = training_requests(order, positions)
+    return load(views, requests, config.prefetch_batches, processes, config.loading_timeout)
 
 
 def evaluation_batches(
@@ -99,13 +106,15 @@ def evaluation_batches(
     Batches hold `evaluation.batch_size` pictures, the last one what is left.
 
     Raises:
-        DamagedPictureError: While iterating: a picture cannot be read or decoded; names it.
+        DamagedPictureError: While iterating: a picture cannot be used and may not be skipped; names
+            it.
+        LoadingError: While iterating: a loading process died, or they hang.
     """
     share = evaluation_share(len(pictures), rank, world_size)
     views = evaluation_views(pictures, config)
     requests = evaluation_requests(share, config.evaluation.batch_size)
     processes = loading_processes if views.needs_processes else 0
-    return load(views, requests, config.prefetch_batches, processes)
+    return load(views, requests, config.prefetch_batches, processes, config.loading_timeout)
 
 
 def training_requests(
@@ -130,6 +139,7 @@ def load(
     requests: Iterator[Request],
     prefetch_batches: int,
     loading_processes: int,
+    loading_timeout: float | None,
 ) -> Generator[B, None, None]:
     """Starts a DataLoader over all requests of a run, so that its processes start only once.
 
@@ -138,9 +148,11 @@ def load(
         requests: What each batch holds.
         prefetch_batches: Batches that each loading process prepares ahead.
         loading_processes: Processes that make batches; 0 makes them in this one.
+        loading_timeout: Seconds to wait for a batch of theirs; None for no bound.
 
     Raises:
         DamagedPictureError: While iterating: what the views returned as damaged.
+        LoadingError: While iterating: a loading process died, or they hang.
     """
     loader = DataLoader(
         views,
@@ -153,7 +165,8 @@ def load(
         # Without one of its own, the DataLoader draws from the caller's generator.
         generator=torch.Generator(),
     )
-    return _received(iter(loader))
+    with _signal_handler_kept():
+        return _received(iter(loader), loading_timeout)
 
 
 def _unchanged(value: T) -> T:
@@ -161,10 +174,33 @@ def _unchanged(value: T) -> T:
     return value
 
 
-def _received(batches: Iterator[B | DamagedPictureError]) -> Generator[B, None, None]:
-    """Yields batches; raises what a loading process returned as damaged."""
+@contextmanager
+def _signal_handler_kept() -> Iterator[None]:
+    """Restores what happens at the end of a child process.
+
+    In the main thread torch installs a handler that raises wherever the program then is: in the
+    middle of a step or of writing a file.
+    """
+    handler = signal.getsignal(signal.SIGCHLD)
     try:
-        for batch in batches:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGCHLD, handler)
+
+
+def _received(
+    batches: Iterator[B | DamagedPictureError], limit: float | None
+) -> Generator[B, None, None]:
+    """Yields batches; raises what a loading process returned as damaged."""
+    # Torch offers its processes under no other name; an iterator that works here has none.
+    supervision = Supervision(getattr(batches, "_workers", ()), limit)
+    try:
+        while True:
+            try:
+                batch = supervision.draw(batches)
+            except StopIteration:
+                return
             if isinstance(batch, DamagedPictureError):
                 raise DamagedPictureError(str(batch))
             yield batch
@@ -172,3 +208,4 @@ def _received(batches: Iterator[B | DamagedPictureError]) -> Generator[B, None, 
         # The DataLoader's iterator ends its processes when its last reference goes. An exception
         # that somebody keeps would keep this frame, and so the reference.
         del batches
+        supervision.close()

@@ -90,26 +90,27 @@ def worker_positions(
 ) -> Iterator[Integers]:
     """Returns the stream positions of a worker's micro-batches, step after step, without end.
 
-    Of a global batch, worker r of W takes positions r, r + W, r + 2W, … and splits them into micro-
-    batches whose sizes differ by one at most.
+    A global batch falls into M = W · accumulation micro-batches, whose sizes differ by one at most:
+    micro-batch m takes positions m, m + M, m + 2M, … Worker r of W computes micro-batches r, r + W,
+    r + 2W, …, so they are the same ones for any number of workers that divides M.
 
     Args:
         start: Stream position where the next step starts; need not be a multiple of anything.
         batch_size: Samples of a step over all workers and micro-batches, B.
-        accumulation: Micro-batches of a step.
+        accumulation: Micro-batches of a step on each worker.
         rank: This worker, r, below `world_size`.
         world_size: Workers, W.
 
     Raises:
         ConfigurationError: Some micro-batch would be empty.
     """
-    if batch_size // world_size < accumulation:
+    parts = world_size * accumulation
+    if batch_size < parts:
         raise ConfigurationError(
             f"training.batch_size: {batch_size} samples cannot fill {accumulation} micro-batches "
-            f"(training.accumulation) on each of {world_size} workers; "
-            f"take at least {accumulation * world_size}"
+            f"(training.accumulation) on each of {world_size} workers; take at least {parts}"
         )
-    share = np.array_split(np.arange(rank, batch_size, world_size), accumulation)
+    share = [np.arange(part, batch_size, parts) for part in range(rank, parts, world_size)]
     return (first + part for first in itertools.count(start, batch_size) for part in share)
 
 

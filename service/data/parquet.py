@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError
+from service.config.showing import is_unicode
 from service.data.decoded import SIDE, DecodedPictures
 from service.data.decoded_cache import DecodedSplits
 from service.data.decoding import DamagedPictureError, decode
@@ -17,6 +18,7 @@ from service.data.decoding import DamagedPictureError, decode
 _LABELS = ("label", "fine_label")
 _ROWS_AT_ONCE = 1000
 _MOST_CLASSES = 1000
+_MOST_ROWS = 10_000_000
 
 
 def parquet_files(root: Path, split: str) -> list[Path]:
@@ -74,6 +76,8 @@ class _File:
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from error
         self.rows: int = self._file.metadata.num_rows
+        if not 0 <= self.rows <= _MOST_ROWS:
+            raise ConfigurationError(f"{path}: declares {self.rows} rows; at most {_MOST_ROWS}")
         self._label = self._label_column()
         self.classes = self._class_names()
 
@@ -124,11 +128,16 @@ class _File:
         metadata = self._file.schema_arrow.metadata or {}
         try:
             described = json.loads(metadata.get(b"huggingface", b"{}"))
-            return tuple(map(str, described["info"]["features"][self._label]["names"]))
+            names = described["info"]["features"][self._label]["names"]
         except (KeyError, TypeError):
             return ()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._unreadable(error) from error
+        if not isinstance(names, list) or not all(
+            isinstance(name, str) and is_unicode(name) for name in names
+        ):
+            raise ConfigurationError(f"{self.path}: the names of its classes are no texts")
+        return tuple(names)
 
     def _unreadable(self, error: Exception) -> ConfigurationError:
         return ConfigurationError(
@@ -141,6 +150,7 @@ def _read(files: Sequence[_File]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
     total = sum(file.rows for file in files)
     pictures = np.empty((total, 3, SIDE, SIDE), np.uint8)
     labels = np.empty(total, np.int64)
+    place = -1
     content = ((file, row, *pair) for file in files for row, pair in enumerate(file.content()))
     for place, (file, row, encoded, label) in enumerate(content):
         try:
@@ -150,5 +160,12 @@ def _read(files: Sequence[_File]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
         if picture.shape[1:] != (SIDE, SIDE):
             height, width = picture.shape[1:]
             raise file.unusable(row, f"it has {width} × {height} pixels, not 32 × 32")
+        if place >= total:
+            break
         pictures[place], labels[place] = picture.numpy(), label
+    if place + 1 != total:
+        raise ConfigurationError(
+            f"{files[0].path.parent}: the files declare {total} rows and hold others; "
+            "get them again"
+        )
     return pictures, labels

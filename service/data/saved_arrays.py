@@ -10,7 +10,10 @@ UNUSABLE = (
     IndexError,
     EOFError,
     RuntimeError,
+    TypeError,
+    MemoryError,
     tokenize.TokenError,
     zipfile.BadZipFile,
 )
-"""What `numpy.load` raises for a damaged archive, found by changing each of a file's bits."""
+"""What `numpy.load` raises for a damaged archive, found by changing each of a file's bits, and what
+arrays of other types and shapes lead to."""

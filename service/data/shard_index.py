@@ -12,7 +12,7 @@ from service.config.errors import ConfigurationError
 from service.data.atomic import whole_file
 from service.data.packing import PackedStrings
 from service.data.saved_arrays import UNUSABLE
-from service.data.shard_reading import read_shard
+from service.data.shard_reading import MOST_CLASSES, read_shard
 
 INDEX_FILE = "index.npz"
 """Name of the saved index, beside the shards."""
@@ -68,9 +68,13 @@ class ShardIndex:
             )
         if len(index.members) != len(index.pictures) or len(index.shards) != len(index.stamps):
             raise ValueError("its parts differ in length")
-        shard, first, size, _ = index.pictures.T
-        if (index.pictures < 0).any() or (first + size > index.stamps[shard, 0]).any():
+        shard, first, size, labels = index.pictures.T
+        # Numbers that add up to a number too large would look small.
+        ends = first.astype(np.float64) + size
+        if (index.pictures < 0).any() or (ends > index.stamps[shard, 0]).any():
             raise ValueError("it points outside the shards")
+        if (labels >= MOST_CLASSES).any():
+            raise ValueError("it has labels that no shard can hold")
         return index
 
 

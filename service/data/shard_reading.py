@@ -6,9 +6,12 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from service.config.errors import ConfigurationError
+from service.config.showing import one_line
 from service.data.pictures import PICTURE_SUFFIXES
 
 _LONGEST_LABEL = 32  # bytes of a .cls file
+MOST_CLASSES = 1_000_000
+"""Labels from here on are damage: names are made for all below the largest."""
 _BLOCK = 512  # bytes; tar aligns everything to it
 _PLAIN_FILES = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
 T = TypeVar("T")
@@ -49,8 +52,10 @@ def read_shard(shard: Path) -> list[ShardEntry]:
             raise ConfigurationError(f"sample {unpaired[0]!r} has no {lacks}")
     except ConfigurationError as error:
         raise ConfigurationError(f"{shard}: {error}") from None
-    except (tarfile.TarError, OSError) as error:
-        raise ConfigurationError(f"{shard}: the shard is damaged ({error})") from error
+    except (tarfile.TarError, OSError, ValueError, LookupError, RecursionError) as error:
+        # What `tarfile` raises for damaged headers, found by changing them.
+        reason = one_line(" ".join(str(error).split()))
+        raise ConfigurationError(f"{shard}: the shard is damaged ({reason})") from error
     return [
         ShardEntry(member.name, member.offset_data, member.size, labels[key])
         for key, member in pictures.items()
@@ -70,8 +75,11 @@ def _plain_files(file: BinaryIO) -> Iterator[tarfile.TarInfo]:
     end = 0
     with tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
+            if member.size < 0:
+                # Followed, it would lead back to what was read.
+                raise tarfile.ReadError(f"a file of {member.size} bytes")
             end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
-            if member.type in _PLAIN_FILES:
+            if member.type in _PLAIN_FILES and not member.issparse():
                 yield member
             elif not member.isdir():
                 raise ConfigurationError(
@@ -103,6 +111,8 @@ def _read_label(file: BinaryIO, member: tarfile.TarInfo) -> int:
     """
     file.seek(member.offset_data)
     text = file.read(min(member.size, _LONGEST_LABEL)).strip()
-    if member.size > _LONGEST_LABEL or not text.isdigit():
-        raise ConfigurationError(f"{member.name!r} holds no label; expected a number from 0 up")
+    if member.size > _LONGEST_LABEL or not text.isdigit() or int(text) >= MOST_CLASSES:
+        raise ConfigurationError(
+            f"{member.name!r} holds no label; expected a number from 0 to {MOST_CLASSES - 1}"
+        )
     return int(text)

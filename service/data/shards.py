@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError
+from service.config.showing import is_unicode
 from service.data.atomic import whole_folder
 from service.data.pictures import PictureSet
 from service.data.shard_index import ShardIndex, open_index
@@ -124,13 +125,31 @@ def _read_classes(folder: Path) -> list[str] | None:
     """Returns the class names from a file beside the shards or one folder up, if there is one."""
     for place in (folder, folder.parent):
         if (path := place / "classes.txt").exists():
-            return path.read_text(encoding="utf-8").splitlines()
+            return _text(path).splitlines()
         if (path := place / "classes.json").exists():
-            names = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ConfigurationError(f"{path}: expected a list of class names")
-            return names
+            return _listed_names(path)
     return None
+
+
+def _listed_names(path: Path) -> list[str]:
+    """Returns the names in a JSON file; raises ConfigurationError where it is no list of them."""
+    text = _text(path)
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: expected a list of class names ({error})") from error
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and is_unicode(name) for name in names
+    ):
+        raise ConfigurationError(f"{path}: expected a list of class names")
+    return names
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as text ({error})") from error
 
 
 def write_shards(pictures: PictureSet, folder: Path, pictures_per_shard: int = 1000) -> None:

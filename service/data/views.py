@@ -21,7 +21,7 @@ def training_views(pictures: Pictures, config: AnyPicturesConfig) -> AnyViews:
         return SmallTrainingViews(pictures, config)
     if isinstance(pictures, DecodedPictures) or isinstance(config, SmallPicturesConfig):
         raise _mismatch(pictures, config)
-    return Views(pictures, training_transform(config))
+    return Views(pictures, training_transform(config), skips=config.on_error == "skip")
 
 
 def evaluation_views(pictures: Pictures, config: AnyPicturesConfig) -> AnyViews:
@@ -34,7 +34,7 @@ def evaluation_views(pictures: Pictures, config: AnyPicturesConfig) -> AnyViews:
         return SmallEvaluationViews(pictures)
     if isinstance(pictures, DecodedPictures) or isinstance(config, SmallPicturesConfig):
         raise _mismatch(pictures, config)
-    return Views(pictures, evaluation_transform(config))
+    return Views(pictures, evaluation_transform(config), skips=config.on_error == "skip")
 
 
 def _mismatch(pictures: Pictures, config: AnyPicturesConfig) -> TypeError:

@@ -3,15 +3,13 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from service.config.coco import COCOConfig
-from service.data.decoding import DamagedPictureError
 from service.data.detection.batch import DetectionBatch
 from service.data.detection.coco import DetectionSet
 from service.data.detection.loading import detection_evaluation_batches
+from service.data.skipping import SkippedPictures, most_skipped
 from service.detection.evaluation.average_precision import Kind, evaluate_detections
 from service.detection.evaluation.detections import PictureDetections, picture_detections
 from service.detection.records import EvaluationRecords
@@ -22,6 +20,9 @@ from service.training.worker import Worker
 
 class Evaluator:
     """Evaluates a run's detector.
+
+    Attributes:
+        skipped: The evaluation pictures that had to be skipped.
 
     Args:
         pictures: The evaluation pictures.
@@ -40,6 +41,13 @@ class Evaluator:
         self._kinds: tuple[Kind, ...] = ("box",)
         if config.model.kind == "mask_rcnn":
             self._kinds = ("box", "mask")
+        self.skipped = SkippedPictures(
+            "evaluation",
+            len(pictures),
+            most_skipped(config.data),
+            worker.warn,
+            outcome="counted as without detections",
+        )
         self._records = EvaluationRecords(pictures, self._truth, config, worker, folder)
 
     def begin_step(self, step: int, length: RunLength) -> None:
@@ -53,20 +61,15 @@ class Evaluator:
             model: The detector in evaluation mode.
             loading_processes: Processes that decode pictures.
         """
-        failures: list[str] = []
-        own = self._detect(model, loading_processes, failures)
+        own = self._detect(model, loading_processes)
+        skipped = self.skipped.agree()
         report = evaluate_detections(self._truth, own, kinds=self._kinds)
-        skipped = self._count(failures)
         for warning in report.warnings:
             self._worker.warn(f"evaluation: {warning}")
         self._records.write(own, report)
-        if self._config.data.on_error == "fail":
-            return report.figures
-        return {**report.figures, "skipped_pictures": float(skipped)}
+        return {**report.figures, **self.skipped.figure(skipped)}
 
-    def _detect(
-        self, model: nn.Module, loading_processes: int, failures: list[str]
-    ) -> list[PictureDetections]:
+    def _detect(self, model: nn.Module, loading_processes: int) -> list[PictureDetections]:
         """Returns the detections in this worker's pictures.
 
         Masks are encoded by threads, while the device is at the next batch.
@@ -81,11 +84,11 @@ class Evaluator:
         )
         waiting: list[Future[list[PictureDetections]]] = []
         with ThreadPoolExecutor(max_workers=max(1, worker.cpus - 1)) as encoders:
-            for batch in batches:
-                failures.extend(batch.failures)
+            for batch in self.skipped.noted(batches):
                 found = model(views_of(batch.to(worker.device)))
                 found = [{name: value.cpu() for name, value in one.items()} for one in found]
                 waiting.append(encoders.submit(self._encoded, batch, found))
+                worker.moved_on()
             return [one for future in waiting for one in future.result()]
 
     def _encoded(
@@ -97,18 +100,3 @@ class Evaluator:
             picture_detections(one, entry, size, categories)
             for one, entry, size in zip(found, entries, batch.sizes, strict=True)
         ]
-
-    def _count(self, failures: list[str]) -> int:
-        """Returns how many pictures all workers skipped, within the bound."""
-        count = torch.tensor(len(failures), device=self._worker.device)
-        if dist.is_initialized():
-            dist.all_reduce(count)
-        for failure in failures:
-            self._worker.warn(f"{failure}; counted as without detections")
-        skipped, bound = int(count), self._config.data.max_skipped_fraction
-        if skipped > bound * len(self._pictures):
-            raise DamagedPictureError(
-                f"{skipped} of {len(self._pictures)} evaluation pictures cannot be used, more than "
-                f"data.max_skipped_fraction={bound:g} allows"
-            )
-        return skipped

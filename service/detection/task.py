@@ -16,9 +16,9 @@ from service.data.detection.loading import detection_training_batches
 from service.data.detection.order import detection_order
 from service.data.detection.splits import DetectionSplits, open_detection_splits
 from service.data.loading import loading_processes
+from service.data.skipping import SkippedPictures, most_skipped
 from service.detection.detectors import build_detector, lr_multipliers
 from service.detection.evaluating import Evaluator
-from service.detection.skipping import SkippedPictures
 from service.detection.strength_ramps import strength_ramps
 from service.detection.views import targets_of, views_of
 from service.detection.weights import load_detector_weights
@@ -53,7 +53,9 @@ class DetectionTask:
         self.learning_rate_factors: Mapping[str, float] = lr_multipliers(config.model)
         self.samples_per_epoch = len(self._splits.train)
         self._ramps = strength_ramps(self.model, config.model)
-        self._skipped = SkippedPictures(config.data, self.samples_per_epoch, worker.warn)
+        self._skipped = SkippedPictures(
+            "training", self.samples_per_epoch, most_skipped(config.data), worker.warn
+        )
         folder = storage / (config.name or "detections")
         self._evaluator = Evaluator(self._splits.evaluation, config, worker, folder)
 
@@ -77,12 +79,7 @@ class DetectionTask:
             world_size=self._worker.world_size,
             loading_processes=self._loading_processes(),
         )
-        try:
-            for batch in batches:
-                self._skipped.add(batch)
-                yield batch
-        finally:
-            batches.close()
+        return self._skipped.noted(batches)
 
     def change(self, config: COCOConfig) -> None:
         """Takes over other strengths of the backbone's regulariser, in place.
@@ -124,12 +121,18 @@ class DetectionTask:
             },
         }
 
+    def counts(self) -> dict[str, float]:
+        """Returns how many training pictures were skipped so far, if any may be."""
+        return self._skipped.counts()
+
     def state_dict(self) -> dict[str, Any]:
-        """Returns nothing: the position determines all."""
-        return {}
+        """Returns which pictures were skipped; the position determines all else."""
+        return self._skipped.state_dict() | self._evaluator.skipped.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Needs nothing."""
+        """Restores which pictures were skipped."""
+        self._skipped.load_state_dict(state)
+        self._evaluator.skipped.load_state_dict(state)
 
     def _loading_processes(self) -> int:
         worker = self._worker

@@ -12,6 +12,7 @@ from service.config.errors import ConfigurationError
 from service.data.detection.coco import Category
 from service.data.loading import evaluation_batches, loading_processes
 from service.data.pictures import digest
+from service.data.skipping import SkippedPictures, most_skipped
 from service.data.splits import open_splits
 from service.detection.evaluating import Evaluator
 from service.detection.task import open_splits as open_detection_splits
@@ -54,10 +55,10 @@ def evaluate_trained(trained: Trained, folder: Path, warn: Callable[[str], None]
     """
     if isinstance(trained.config, COCOConfig):
         return _evaluate_detector(trained, trained.config, folder, warn)
-    return _evaluate_classifier(trained)
+    return _evaluate_classifier(trained, warn)
 
 
-def _evaluate_classifier(trained: Trained) -> Evaluation:
+def _evaluate_classifier(trained: Trained, warn: Callable[[str], None]) -> Evaluation:
     config, device = trained.config, best_device()
     if isinstance(config, COCOConfig):
         raise TypeError("a detector is no classifier")
@@ -72,15 +73,19 @@ def _evaluate_classifier(trained: Trained) -> Evaluation:
         loading_processes=loading_processes(config.data.loading_processes, cores(), device),
     )
     tally = Tally(device)
+    unusable = SkippedPictures("evaluation", len(pictures), most_skipped(config.data), warn)
     with Progress(len(pictures)) as progress:
-        for batch in batches:
-            moved = batch.to(device)
-            logits = classifier.logits(moved.pictures)
-            with answering(trained, device):
-                tally.add(logits, moved.labels)
-            progress.add(len(batch))
-    figures = tally.figures(len(pictures))
-    return Evaluation(figures, len(pictures), str(pictures.source), digest(pictures))
+        for batch in unusable.noted(batches):
+            if len(batch):
+                moved = batch.to(device)
+                logits = classifier.logits(moved.pictures)
+                with answering(trained, device):
+                    tally.add(logits, moved.labels)
+            progress.add(len(batch) + len(batch.failures))
+    skipped = unusable.agree()
+    used = len(pictures) - skipped
+    figures = {**tally.figures(used), **unusable.figure(skipped)}
+    return Evaluation(figures, used, str(pictures.source), digest(pictures))
 
 
 def _evaluate_detector(

@@ -39,7 +39,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     except ConfigurationError as error:
         return refuse(error)
     except DamagedPictureError as error:
-        return refuse(ConfigurationError(f"data: {error}; replace it, or leave it out of the set"))
+        return refuse(ConfigurationError(f"data: {error}"))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -73,4 +73,5 @@ def _loaded(
         evaluation_requests(np.arange(len(files)), batch_size),
         config.data.prefetch_batches,
         loading_processes(config.data.loading_processes, cores(), device),
+        config.data.loading_timeout,
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import safetensors.torch
-import yaml
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -20,7 +19,9 @@ from service.config.imagenet import ImageNetConfig
 from service.config.loading import load
 from service.config.merging import Tree
 from service.config.run import RunConfig
+from service.config.showing import shown
 from service.config.small_data import SmallDataConfig
+from service.config.yaml_reading import read_yaml
 from service.data.detection.coco import Category
 from service.tracking.address import redact, resolve_uri
 from service.tracking.weights import local_weights
@@ -172,8 +173,8 @@ def _configuration(
     """Returns the checkpoint's configuration under overrides."""
     try:
         # What `to_yaml` wrote; not read as a file of a user's, which may name others to build on.
-        tree = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError) as error:
+        tree = read_yaml(content)
+    except ValueError as error:
         raise DamagedCheckpoint(f"{folder / CONFIG}: not YAML") from error
     if not isinstance(tree, dict):
         raise DamagedCheckpoint(f"{folder / CONFIG}: holds no mapping")
@@ -196,10 +197,11 @@ def _schema(folder: Path, metadata: dict[str, Any], tree: Tree) -> type[AnyConfi
         case "classification":
             data = tree.get("data")
             kind = data.get("kind") if isinstance(data, dict) else None
-            return CIFARConfig if kind in _small_kinds() else ImageNetConfig
+            small = isinstance(kind, str) and kind in _small_kinds()
+            return CIFARConfig if small else ImageNetConfig
         case other:
             raise DamagedCheckpoint(
-                f"{folder / METADATA}: task is {other!r}, neither classification nor detection"
+                f"{folder / METADATA}: task is {shown(other)}, neither classification nor detection"
             )
 
 

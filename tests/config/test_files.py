@@ -120,7 +120,10 @@ def test_anchors_and_merge_keys_work(loaded: Load, write: Write) -> None:
         ({"a": "model:\n  depth: 50\n\twidth: 4"}, "that cannot start any token, line 3"),
         ({"a": "model: {depth: 50}\n---\nmodel: {depth: 101}"}, "found another document, line 2"),
         ({"a": "{{ template }}"}, "a.yaml: not readable YAML: found unhashable key, line 1"),
-        ({"a": "name: !!timestamp 2024-13-45"}, "a.yaml: not readable YAML: month must be in"),
+        (
+            {"a": "name: !!timestamp 2024-13-45"},
+            "a.yaml: not readable YAML: could not determine a constructor",
+        ),
         ({"a": "name: !!python/object:os.x {}"}, "could not determine a constructor"),
         ({"a": "name: a\nname: b"}, "a.yaml: not readable YAML: the key 'name' stands twice, li"),
         ({"a": "model:\n  depth: 50\n  width: 8\n  depth: 50"}, "'depth' stands twice, line 4"),

@@ -46,6 +46,14 @@ _DURATION = "write a duration as a number and a unit: 90ep, 5000st or 0.5run"
             "cluster.num_workers: 'aut' is not allowed; allowed: auto or whole number ≥ 0",
         ),
         (
+            ["cluster.min_workers=3", "cluster.num_workers=2"],
+            "cluster.min_workers: must not exceed cluster.num_workers, which is 2 (got 3)",
+        ),
+        (
+            ["cluster.resize_interval=19"],
+            "cluster.resize_interval: 19 is not allowed; allowed: number, ≥ 20",
+        ),
+        (
             ["training.precision=bf15"],
             "training.precision: 'bf15' is not allowed; allowed: fp32 or bf16 or fp16",
         ),
@@ -65,6 +73,18 @@ _DURATION = "write a duration as a number and a unit: 90ep, 5000st or 0.5run"
         (
             ["data.std=[1, 0, 1]"],
             "data.std: [1, 0, 1] is not allowed; allowed: list of 3 times number > 0",
+        ),
+        (
+            ["data.on_error=ignore"],
+            "data.on_error: 'ignore' is not allowed; allowed: fail or skip",
+        ),
+        (
+            ["data.max_skipped_fraction=1.5"],
+            "data.max_skipped_fraction: 1.5 is not allowed; allowed: number, ≥ 0 and ≤ 1",
+        ),
+        (
+            ["data.loading_timeout=0"],
+            "data.loading_timeout: 0 is not allowed; allowed: number > 0 or null",
         ),
         (["training.duration=90"], f"training.duration: {_DURATION} (got 90)"),
         (["schedule.warm_up.duration=5e"], f"schedule.warm_up.duration: {_DURATION} (got '5e')"),

@@ -1,10 +1,13 @@
 """Decoding: real files of every kind, whole, damaged and hostile."""
 
 import io
+import resource
 import struct
+import zlib
 from collections.abc import Callable
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -65,12 +68,42 @@ def test_sixteen_bit_grey_keeps_its_upper_byte() -> None:
     assert torch.equal(decode(buffer.getvalue()), expected)
 
 
-def test_exif_rotation_is_applied(encode: Encoder) -> None:
-    """Orientation 6: the stored picture is turned a quarter clockwise for display."""
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_stands_upright_whatever_its_exif_orientation(
+    encode: Encoder, kind: str, orientation: int
+) -> None:
+    """Orientation 6, for one: the stored picture is turned a quarter clockwise for display."""
     exif = Image.Exif()
-    exif[0x0112] = 6
-    expected = torch.rot90(decode(encode()), k=-1, dims=(1, 2))
-    assert torch.equal(decode(encode(exif=exif)), expected)
+    exif[0x0112] = orientation
+    stored = decode(encode(kind=kind))
+    turned = {
+        1: stored,
+        2: stored.flip(2),
+        3: stored.flip(1, 2),
+        4: stored.flip(1),
+        5: stored.mT,
+        6: torch.rot90(stored, -1, (1, 2)),
+        7: stored.mT.flip(1, 2),
+        8: torch.rot90(stored, 1, (1, 2)),
+    }
+    assert torch.equal(decode(encode(kind=kind, exif=exif)), turned[orientation])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_transparency_hides_no_colour(encode: Encoder, kind: str) -> None:
+    """As in Pillow's conversion to RGB."""
+    opaque = by_pillow(encode(kind="PNG"))
+    alpha = torch.arange(80, dtype=torch.uint8).expand(60, 80)[..., None] * 3
+    pixels = torch.cat([opaque.permute(1, 2, 0), alpha], dim=2).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, lossless=True, exact=True)
+    assert torch.equal(decode(buffer.getvalue()), opaque)
+
+
+def test_a_palette_with_transparency_keeps_its_colours(encode: Encoder) -> None:
+    encoded = encode(kind="PNG", mode="P", transparency=bytes(range(256)))
+    assert torch.equal(decode(encoded), by_pillow(encode(kind="PNG", mode="P")))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
@@ -110,6 +143,28 @@ def test_a_decompression_bomb_is_refused_before_decoding(encode: Encoder, kind: 
     bomb = with_declared_size(encode(kind=kind), 60_000, 60_000)
     with pytest.raises(DamagedPictureError, match=rf"60000 × 60000 pixels, more than {MAX_PIXELS}"):
         decode(bomb)
+
+
+def test_a_real_bomb_is_refused_before_memory_is_taken() -> None:
+    """A PNG of 30,000 × 30,000 black pixels: half a megabyte, and 2.7 GB once decoded."""
+    side, row = 30_000, bytes(1 + 30_000 // 8)
+    packing = zlib.compressobj(1)
+    packed = b"".join(packing.compress(row) for _ in range(side)) + packing.flush()
+    chunks = (b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", packed)
+    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in (*chunks, (b"IEND", b""))
+    )
+    assert len(bomb) < 600_000
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + 2**28, limits[1]))
+    try:
+        with pytest.raises(
+            DamagedPictureError, match=f"30000 × 30000 pixels, more than {MAX_PIXELS}"
+        ):
+            decode(bomb)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def test_a_bomb_of_many_frames_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Evaluation batches: every picture exactly once, the same every time."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,18 @@ def test_evaluation_views_are_the_same_every_time(drawn: Path, small: PicturesCo
     for first, second in zip(alone, helped, strict=True):
         assert torch.equal(first.pictures, second.pictures)
         assert torch.equal(first.indices, second.indices)
+
+
+def test_what_a_file_is_called_decides_nothing(
+    tmp_path: Path, encode: Callable[..., bytes], small: PicturesConfig
+) -> None:
+    """Pictures of the web are often called .jpg whatever they are."""
+    folder = tmp_path / "class"
+    folder.mkdir()
+    for number, kind in enumerate(("PNG", "WEBP", "GIF", "AVIF")):
+        (folder / f"{number}.jpg").write_bytes(encode(kind=kind))
+    plan = {"rank": 0, "world_size": 1, "loading_processes": 0}
+    (batch,) = evaluation_batches(list_folder(tmp_path), small, **plan)
+    first = batch.pictures[0].float()
+    for view in batch.pictures.float():
+        assert (view - first).abs().mean() < 12  # a GIF has 256 colours

@@ -105,10 +105,31 @@ def test_the_workers_shares_make_up_the_global_batch(division: dict[str, int], s
     for rank in range(world_size):
         stream = worker_positions(**division, rank=rank)
         parts = list(itertools.islice(stream, step * accumulation, (step + 1) * accumulation))
-        assert np.concatenate(parts).tolist() == batch[rank::world_size].tolist()
+        assert np.sort(np.concatenate(parts)).tolist() == batch[rank::world_size].tolist()
         lengths = [len(part) for part in parts]
         assert max(lengths) - min(lengths) <= 1
         assert min(lengths) >= 1
+
+
+@properties
+@given(divisions(), st.integers(1, 24))
+def test_any_workers_that_divide_the_micro_batches_compute_the_same_ones(
+    division: dict[str, int], workers: int
+) -> None:
+    """In whatever division: 2 workers of 2 each, or 1 of 4."""
+    parts = division["accumulation"] * division["world_size"]
+    workers = max(w for w in range(1, workers + 1) if parts % w == 0)
+    other = division | {"accumulation": parts // workers, "world_size": workers}
+
+    def first_step(division: dict[str, int]) -> list[list[int]]:
+        shares = [
+            itertools.islice(worker_positions(**division, rank=rank), division["accumulation"])
+            for rank in range(division["world_size"])
+        ]
+        # In the order of the micro-batches: each worker's first, then each one's second.
+        return [part.tolist() for row in zip(*shares, strict=True) for part in row]
+
+    assert first_step(other) == first_step(division)
 
 
 @properties

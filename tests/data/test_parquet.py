@@ -171,7 +171,7 @@ def test_other_columns_are_named(root: Path, columns: dict[str, list[Any]], mess
     [
         (encoded(1)[:500], ""),
         (encoded(1, "JPEG")[:500], "Image is incomplete or truncated"),
-        (b"", "not a picture of a known format"),
+        (b"", "the file is empty"),
         (b"no picture", "not a picture of a known format"),
         (None, "it has no bytes"),
         (encoded(1, side=28), "it has 28 × 28 pixels, not 32 × 32"),

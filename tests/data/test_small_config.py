@@ -54,6 +54,8 @@ def test_auto_augment_is_that_of_small_pictures() -> None:
         ("data.train.flip=sometimes", "data.train.flip: 'sometimes' is not allowed; .*auto or"),
         ("data.train_pictures=0", "data.train_pictures: 0 is not allowed"),
         ("data.train.size=32", "unknown option 'data.train.size'"),
+        ("data.on_error=skip", "unknown option 'data.on_error'"),
+        ("data.loading_timeout=-1", "data.loading_timeout: -1 is not allowed; .*> 0 or null"),
         ("data.kind=cifar", "data.kind: must be one of cifar10, cifar100, svhn, parquet"),
     ],
 )

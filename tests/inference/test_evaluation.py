@@ -155,6 +155,27 @@ def test_damaged_checkpoints(
     assert line.startswith("error: --checkpoint: ")
 
 
+def test_a_damaged_picture_ends_an_evaluation_unless_it_may_be_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], classifiers: list[Path]
+) -> None:
+    # Another test may have drawn a set of fewer classes there.
+    sets = (classifiers[-1].parents[1] / "datasets").glob("drawn-*")
+    drawn = max(sets, key=lambda folder: len(list((folder / "train").iterdir())))
+    shutil.copytree(drawn, tmp_path / "set")
+    damaged = min((tmp_path / "set" / "val").glob("*/*.jpg"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    root = f"data.root={tmp_path / 'set'}"
+    line = refusal(capsys, "--checkpoint", str(classifiers[-1]), root)
+    assert line.startswith(f"error: data: {damaged} cannot be used: ")
+    assert line.endswith("; set data.on_error=skip to leave such pictures out")
+    skipping = (root, "data.on_error=skip", "data.max_skipped_fraction=0.05")
+    found = figures(classifiers[-1], tmp_path / "figures.json", *skipping)
+    assert found["skipped_pictures"] == 1
+    assert json.loads((tmp_path / "figures.json").read_text())["data"]["pictures"] == 20
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if str(damaged) in line]
+    assert told.endswith("; skipped")
+
+
 def test_no_checkpoint_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no such folder" in refusal(capsys, "--checkpoint", str(tmp_path / "none"))
     where = f"storage.path={tmp_path}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from service.data.detection.objects import Objects
+from service.data.skipping import Failure
 
 MULTIPLE = 32
 """Sides of a batch are multiples of this: the stride of a network's last stage."""
@@ -33,9 +34,9 @@ class DetectionBatch:
     """The objects of all views."""
     indices: Tensor
     """int64 (n,), always on the CPU: where each picture stands in its set."""
-    failures: tuple[str, ...] = ()
-    """One line for each picture that cannot be used: in training the next one that can stands for
-    it, in evaluation a blank view."""
+    failures: tuple[Failure, ...] = ()
+    """The pictures that cannot be used: in training the next one that can stands for each, in
+    evaluation a blank view."""
 
     @property
     def objects(self) -> tuple[Objects, ...]:
@@ -101,7 +102,7 @@ def stacked(
     pictures: Sequence[Tensor],
     objects: Sequence[Objects],
     indices: Sequence[int],
-    failures: Sequence[str] = (),
+    failures: Sequence[Failure] = (),
 ) -> DetectionBatch:
     """Makes a batch.
 

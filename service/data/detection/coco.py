@@ -1,6 +1,7 @@
 """A split of pictures with objects, as COCO has them: pictures on disk, annotations in memory."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ class DetectionSet:
         Raises:
             OSError: The file cannot be read, or a link leads out of `source`.
         """
-        path = (Path(self.source) / self.name(index)).resolve()
+        path = Path(os.path.realpath(f"{self.source}/{self.name(index)}", strict=True))
         if not path.is_relative_to(self.source):
             raise PermissionError(f"it is a link that leads out of {self.source}")
         return path.read_bytes()

@@ -146,7 +146,10 @@ def read_document(file: Path) -> Document:
 
 def shortened(value: object) -> str:
     """Returns a value as JSON has it, cut to a length that fits a message."""
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "something nested deeply"
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

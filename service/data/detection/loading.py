@@ -40,6 +40,7 @@ def detection_training_batches(
             are to be pasted without masks.
         DamagedPictureError: While iterating: a picture cannot be used and may not be skipped; names
             it.
+        LoadingError: While iterating: a loading process died, or they hang.
     """
     if order.size != len(pictures):
         raise ValueError(f"the order has {order.size} samples, the set {len(pictures)}")
@@ -57,7 +58,7 @@ def detection_training_batches(
     )
     views = DetectionTrainingViews(pictures, config, masks=masks)
     requests = training_requests(order, positions)
-    return load(views, requests, config.prefetch_batches, loading_processes)
+    return load(views, requests, config.prefetch_batches, loading_processes, config.loading_timeout)
 
 
 def detection_evaluation_batches(
@@ -76,10 +77,11 @@ def detection_evaluation_batches(
     Raises:
         DamagedPictureError: While iterating: a picture cannot be used and may not be skipped; names
             it.
+        LoadingError: While iterating: a loading process died, or they hang.
     """
     share = evaluation_share(len(pictures), rank, world_size)
     widths, heights = pictures.pictures.sizes[share].T
     share = share[np.argsort(heights / widths, kind="stable")]
     views = DetectionEvaluationViews(pictures, config)
     requests = evaluation_requests(share, config.evaluation.batch_size)
-    return load(views, requests, config.prefetch_batches, loading_processes)
+    return load(views, requests, config.prefetch_batches, loading_processes, config.loading_timeout)

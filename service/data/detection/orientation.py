@@ -54,8 +54,9 @@ def _orientation(encoded: bytes) -> int:
         # Pillow warns about damaged EXIF blocks.
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as picture:
             return int(picture.getexif().get(_ORIENTATION, 1))
-    except (OSError, SyntaxError, ValueError, TypeError):
-        # The decoder, which did decode it, ignores a block that it cannot read.
+    except Exception:
+        # A block that is none can fail in any way, and matters no more than a missing one: where
+        # the decoder read it otherwise, the picture's sides tell.
         return 1
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from service.data.detection.document import Table, flat_numbers
+from service.data.detection.document import Table, flat_numbers, shortened
 from service.data.detection.run_lengths import covers
 from service.data.detection.segmentations import (
     PackedSegmentations,
@@ -18,6 +18,9 @@ from service.data.detection.segmentations import (
 from service.data.packing import PackedStrings
 
 _Sizes = NDArray[np.int64]
+
+_LONGEST_OUTLINE = 2**22
+"""Most pixels that the edges of a polygon pass: drawing them takes 100 bytes each."""
 
 
 def read_segmentations(table: Table, sizes: _Sizes) -> PackedSegmentations:
@@ -98,7 +101,34 @@ def _packed_polygons(
         owners = np.repeat(np.arange(len(polygons)), list(map(len, polygons)))
         limits = np.repeat(sizes[owners], np.diff(corners) // 2, axis=0)
         points = np.clip(points, -limits, 2 * limits)
+    _check_lengths(table, polygons, corners, points, sizes)
     return corners, packed_coordinates(points.reshape(-1))
+
+
+def _check_lengths(
+    table: Table,
+    polygons: Sequence[list[Any]],
+    corners: NDArray[np.int64],
+    points: NDArray[np.float64],
+    sizes: _Sizes,
+) -> None:
+    """Raises ConfigurationError for polygons too long to draw: each pixel of them takes memory."""
+    owners = np.repeat(np.arange(len(polygons)), list(map(len, polygons)))
+    width, height = sizes[owners].T
+    most = np.minimum(4 * width * height + 16 * (width + height), _LONGEST_OUTLINE)
+    # No corner is further away than one side: an edge passes three sides at most.
+    starts, ends = corners[:-1] // 2, corners[1:] // 2
+    many = np.flatnonzero((ends - starts) * 3 * np.maximum(width, height) > most)
+    wrong = [
+        int(owners[place])
+        for place in many.tolist()
+        if np.abs(np.diff(points[starts[place] : ends[place]], axis=0)).max(1).sum() > most[place]
+    ]
+    if wrong:
+        raise table.error(
+            "'segmentation': a polygon's edges must not be many times as long as its picture has "
+            f"pixels; they are in {table.cases(sorted(set(wrong)))}"
+        )
 
 
 def _no_polygons(table: Table, polygons: Sequence[list[Any]]) -> Exception:
@@ -133,12 +163,12 @@ def _packed_runs(table: Table, given: Sequence[Any], sizes: _Sizes) -> PackedStr
     if wrong:
         raise table.error(
             "'segmentation': the size of run lengths must be the picture's [height, width]; it is "
-            f"not in {table.cases(wrong)}: {given[wrong[0]].get('size')} for "
+            f"not in {table.cases(wrong)}: {shortened(given[wrong[0]].get('size'))} for "
             f"{sizes[wrong[0]][::-1].tolist()}"
         )
     text = [""] * len(given)
     for place, value in encoded:
-        text[place] = _compressed(value)
+        text[place] = _compressed(value.get("counts"), *sizes[place].tolist())
     fitting = covers([text[place] for place in places.tolist()], sizes[places].prod(1))
     if not fitting.all():
         raise table.error(
@@ -149,14 +179,13 @@ def _packed_runs(table: Table, given: Sequence[Any], sizes: _Sizes) -> PackedStr
     return PackedStrings(np.frombuffer("".join(text).encode("ascii"), np.uint8), ends)
 
 
-def _compressed(value: dict[str, Any]) -> str:
+def _compressed(counts: object, width: int, height: int) -> str:
     """Returns run lengths as text; empty text, which fills no picture, for what is none."""
-    counts = value.get("counts")
     if isinstance(counts, str) and counts.isascii():
         return counts
     if not isinstance(counts, list) or not set(map(type, counts)) <= {int}:
         return ""
-    height, width = value["size"]
     if not all(0 <= count <= height * width for count in counts):
         return ""
-    return str(coco_mask.frPyObjects(value, height, width)["counts"], "ascii")
+    runs = {"size": [height, width], "counts": counts}
+    return str(coco_mask.frPyObjects(runs, height, width)["counts"], "ascii")

@@ -1,5 +1,6 @@
 """The pictures that an annotation file lists, and their files."""
 
+import errno
 import os
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
@@ -8,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError
+from service.config.showing import one_line, shown
 from service.data.detection.coco import PictureEntries
 from service.data.detection.document import EXAMPLES, Table, shortened
 from service.data.packing import PackedStrings
+
+# There is no such folder, a file has its name, its links go in circles, or no folder can have it.
+_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 LONGEST_SIDE = 65_535
 """Most pixels along a side, as in JPEG files."""
@@ -71,8 +76,8 @@ def missing_files(pictures: PictureEntries, folder: Path, file: Path) -> NDArray
     missing: list[int] = []
     leading_out: list[int] = []
     for below, places in by_folder.items():
-        inside = (folder / below).resolve().is_relative_to(folder)
-        listed = _listed(folder, folder / below) if inside else {}
+        inside = _inside(folder / below, folder)
+        listed = _listed(folder, below, file) if inside else {}
         for place in places:
             found = listed.get(os.path.basename(names[place]))
             if found is None and inside:
@@ -80,10 +85,11 @@ def missing_files(pictures: PictureEntries, folder: Path, file: Path) -> NDArray
             elif not found:
                 leading_out.append(place)
     if leading_out:
-        shown = ", ".join(repr(names[place]) for place in sorted(leading_out)[:EXAMPLES])
+        first = [names[place] for place in sorted(leading_out)[:EXAMPLES]]
+        shown_names = ", ".join(map(shown, first))
         raise ConfigurationError(
             f"{file}: images: 'file_name': {len(leading_out)} are links that lead out of {folder} "
-            f"({shown}); put the pictures themselves there"
+            f"({shown_names}); put the pictures themselves there"
         )
     return np.array(sorted(missing), np.int64)
 
@@ -98,16 +104,32 @@ def _climbs(name: str) -> bool:
     return not parts[-1] or ".." in parts or PurePosixPath(name).is_absolute() or "\0" in name
 
 
-def _listed(root: Path, folder: Path) -> dict[str, bool]:
-    """Returns the names in a folder, and whether each stays below the root; empty without it."""
+def _inside(path: Path, root: Path) -> bool:
+    """Returns whether a path stays below a root that has no links in it."""
     try:
-        with os.scandir(folder) as scan:
+        return path.resolve().is_relative_to(root)
+    except RuntimeError:
+        # A link that leads to itself leads nowhere: listing it finds nothing.
+        return True
+
+
+def _listed(root: Path, below: str, file: Path) -> dict[str, bool]:
+    """Returns the names in a folder below a root, and whether each stays there; empty without it.
+
+    Raises:
+        ConfigurationError: The folder is there and cannot be listed.
+    """
+    try:
+        with os.scandir(root / below) as scan:
             return {
-                entry.name: not entry.is_symlink()
-                or Path(entry.path).resolve().is_relative_to(root)
+                entry.name: not entry.is_symlink() or _inside(Path(entry.path), root)
                 for entry in scan
                 # A link that leads nowhere is a missing picture.
                 if not entry.is_symlink() or os.path.exists(entry.path)
             }
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return {}
+        raise ConfigurationError(
+            f"{file}: images: {one_line(root / below)} cannot be listed ({error.strerror})"
+        ) from error

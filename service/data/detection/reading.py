@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError
+from service.config.showing import is_unicode, one_line
 from service.data.detection.annotation_rows import read_annotations
 from service.data.detection.cleaning import cleaned
 from service.data.detection.coco import Category, DetectionSet, PictureEntries
@@ -69,7 +70,9 @@ def read_categories(table: Table) -> tuple[Category, ...]:
     if not len(table):
         raise table.error("no categories are listed")
     ids = unique_ids(table)
-    names = table.column("name", (str,))
+    names: list[str] = table.column("name", (str,))
+    if wrong := [place for place, name in enumerate(names) if not is_unicode(name)]:
+        raise table.error(f"'name' must be Unicode text; it is not in {table.cases(wrong)}")
     found = (Category(int(number), name) for number, name in zip(ids, names, strict=True))
     return tuple(sorted(found, key=lambda category: category.id))
 
@@ -120,7 +123,7 @@ def _without_missing(
     """Leaves missing pictures out; raises ConfigurationError where they are too many."""
     if not len(missing):
         return pictures
-    names = ", ".join(pictures.name(place) for place in missing[:EXAMPLES].tolist())
+    names = ", ".join(one_line(pictures.name(place)) for place in missing[:EXAMPLES].tolist())
     more = ", …" if len(missing) > EXAMPLES else ""
     line = (
         f"{len(missing)} of {len(pictures)} pictures are not in {pictures.source} ({names}{more})"

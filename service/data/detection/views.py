@@ -18,6 +18,8 @@ from service.data.detection.objects import Objects
 from service.data.detection.orientation import decode_annotated
 from service.data.detection.scaling import Placement, draw_placement, fitted
 from service.data.detection.view_objects import view_objects
+from service.data.patience import read_patiently
+from service.data.skipping import Failure, not_skipped
 
 BLANK_SIDE = 32
 """Sides of the view that stands for a picture which evaluation cannot use, pixels."""
@@ -45,7 +47,7 @@ class DetectionTrainingViews(Dataset[DetectionBatch | DamagedPictureError]):
         self.padding = [round(255 * channel) for channel in config.mean]
 
     def __getitem__(self, request: Request) -> DetectionBatch | DamagedPictureError:
-        failures: list[str] = []
+        failures: list[Failure] = []
         found = []
         try:
             with callers_generator_kept():
@@ -64,11 +66,11 @@ class DetectionTrainingViews(Dataset[DetectionBatch | DamagedPictureError]):
         )
 
     def _usable(
-        self, index: int, seed: int, failures: list[str], *, paste: bool
+        self, index: int, seed: int, failures: list[Failure], *, paste: bool
     ) -> tuple[int, View]:
         """Returns the view of a picture or, where they may be skipped, of the next usable one.
 
-        Adds a line to `failures` for each picture that cannot be used.
+        Adds to `failures` each picture that cannot be used.
 
         Raises:
             DamagedPictureError: The picture cannot be used and may not be skipped, or none can.
@@ -79,11 +81,11 @@ class DetectionTrainingViews(Dataset[DetectionBatch | DamagedPictureError]):
                 view = self._view(place % count, seed)
             except DamagedPictureError as error:
                 if self.config.on_error == "fail":
-                    raise
-                failures.append(str(error))
+                    raise not_skipped(error) from error
+                failures.append(Failure(place % count, str(error)))
             else:
                 return place % count, self._with_others(view, failures) if paste else view
-        raise DamagedPictureError(f"none of the {count} pictures can be used: {failures[-1]}")
+        raise DamagedPictureError(f"none of the {count} pictures can be used: {failures[-1].text}")
 
     def _view(self, index: int, seed: int) -> View:
         """Returns a view of one picture alone."""
@@ -98,7 +100,7 @@ class DetectionTrainingViews(Dataset[DetectionBatch | DamagedPictureError]):
             view_objects(annotated, placement, (height, width), masks=self.masks),
         )
 
-    def _with_others(self, view: View, failures: list[str]) -> View:
+    def _with_others(self, view: View, failures: list[Failure]) -> View:
         """Pastes objects of another picture, which is drawn, in with the configured probability."""
         if not torch.rand(()) < self.config.train.copy_paste:
             return view
@@ -121,7 +123,7 @@ class DetectionEvaluationViews(Dataset[DetectionBatch | DamagedPictureError]):
         self.config = config
 
     def __getitem__(self, request: Request) -> DetectionBatch | DamagedPictureError:
-        failures: list[str] = []
+        failures: list[Failure] = []
         indices = request.indices.tolist()
         try:
             views = [self._view(index, failures) for index in indices]
@@ -130,15 +132,15 @@ class DetectionEvaluationViews(Dataset[DetectionBatch | DamagedPictureError]):
         nothing = Objects(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None)
         return stacked(views, [nothing] * len(views), indices, failures)
 
-    def _view(self, index: int, failures: list[str]) -> Tensor:
+    def _view(self, index: int, failures: list[Failure]) -> Tensor:
         """Returns the view of a picture; a blank one for a picture that may be skipped."""
         evaluation = self.config.evaluation
         try:
             picture = _decoded(self.pictures, index)
         except DamagedPictureError as error:
             if self.config.on_error == "fail":
-                raise
-            failures.append(f"{error}; evaluated as a blank view")
+                raise not_skipped(error) from error
+            failures.append(Failure(index, str(error)))
             return torch.zeros((3, BLANK_SIDE, BLANK_SIDE), dtype=torch.uint8)
         height, width = picture.shape[1:]
         placement = fitted(height, width, evaluation.short_side, evaluation.longest)
@@ -154,10 +156,11 @@ def _decoded(pictures: DetectionSet, index: int) -> Tensor:
     """
     entry = pictures.pictures[index]
     try:
-        return decode_annotated(pictures.read(index), entry.width, entry.height)
+        return decode_annotated(read_patiently(pictures.read, index), entry.width, entry.height)
     except (OSError, DamagedPictureError) as error:
         place = f"{pictures.source}/{entry.file}"
-        raise DamagedPictureError(f"{place} cannot be used: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DamagedPictureError(f"{place} cannot be used: {reason}") from error
 
 
 def _placed(

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from service.data.gathering import gather
 from service.detection.evaluation.accumulation import Curves, accumulate
 from service.detection.evaluation.detections import PictureDetections
-from service.detection.evaluation.gathering import check_pictures, gather
+from service.detection.evaluation.gathering import check_pictures
 from service.detection.evaluation.regions import Integers
 from service.detection.evaluation.report import (
     EvaluationReport,

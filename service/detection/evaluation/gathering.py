@@ -11,15 +11,6 @@ T = TypeVar("T")
 _SHOWN = 3
 
 
-def gather(own: T) -> list[T]:
-    """Returns what each worker gave, by rank; they call it together."""
-    if not dist.is_initialized():
-        return [own]
-    shares: list[T] = [own] * dist.get_world_size()
-    dist.all_gather_object(shares, own)
-    return shares
-
-
 def at_first_worker(own: list[T]) -> list[T]:
     """Returns what all workers gave, on rank 0; nothing on the others. They call it together."""
     if not dist.is_initialized():

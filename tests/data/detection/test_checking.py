@@ -99,7 +99,7 @@ FATAL = {
     ),
     "no size": (
         changes(21, segmentation={"counts": [48 * 64]}),
-        r"size of run lengths must be .* id 21: None for",
+        r"size of run lengths must be .* id 21: null for",
     ),
 }
 

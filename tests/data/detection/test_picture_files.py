@@ -86,6 +86,24 @@ def test_a_link_made_after_the_check_is_not_followed(own_coco: Path) -> None:
         pictures.read(4)
 
 
+@pytest.mark.parametrize("name", ["loop/a.jpg", f"{'x' * 300}/a.jpg", "a/" * 2100 + "a.jpg"])
+def test_a_folder_that_cannot_be_is_a_missing_picture(edited: Edit, name: str) -> None:
+    root = edited(lambda content: content["images"][4].update(file_name=name))
+    (root / "train2017/loop").symlink_to("loop")
+    with pytest.raises(ConfigurationError, match="1 of 8 pictures are not in") as caught:
+        opened(root)
+    assert str(caught.value).isprintable()
+    assert len(opened(root, most_missing=0.5)) == 7
+
+
+def test_a_picture_that_became_a_link_to_itself_is_an_error_of_reading(own_coco: Path) -> None:
+    pictures = opened(own_coco)
+    (own_coco / "train2017/000005.jpg").unlink()
+    (own_coco / "train2017/000005.jpg").symlink_to("000005.jpg")
+    with pytest.raises(OSError, match="symbolic links"):
+        pictures.read(4)
+
+
 def test_missing_pictures_are_named(own_coco: Path) -> None:
     (own_coco / "train2017/000005.jpg").unlink()
     os.replace(own_coco / "train2017/000007.jpg", own_coco / "train2017/other.jpg")
