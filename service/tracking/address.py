@@ -1,7 +1,6 @@
 """Where MLflow is: the tracking URI, its checks, and whether something answers there."""
 
 import os
-import re
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -9,21 +8,24 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from service.config.errors import ConfigurationError
+from service.config.redaction import redact
 from service.config.training import TrackingConfig
 
+__all__ = [
+    "artifact_location",
+    "database_path",
+    "is_sqlite",
+    "reachable",
+    "redact",
+    "resolve_uri",
+]
+
 _SQLITE = "sqlite:///"
-_USER = re.compile(r"(?<=://)[^/\s]*@")
-_SECRET = re.compile(r"([?&](?:\w*password|\w*token|\w*key|\w*secret)=)[^&\s]+", re.IGNORECASE)
 # Half of the five seconds promised: a host name often has two addresses, tried in turn.
 _TIMEOUT = 2.5
 _SERVER = (
     "start one with `mlflow server` and set tracking.uri or MLFLOW_TRACKING_URI to its http address"
 )
-
-
-def redact(text: str) -> str:
-    """Returns a URI, or a message that holds URIs, without user names, passwords and tokens."""
-    return _SECRET.sub(r"\1***", _USER.sub("***@", text))
 
 
 def resolve_uri(tracking: TrackingConfig, storage: Path, nodes: int) -> str:
@@ -53,9 +55,13 @@ def resolve_uri(tracking: TrackingConfig, storage: Path, nodes: int) -> str:
 
 def _problem(uri: str, nodes: int) -> str | None:
     """Returns why a URI cannot be used and what to do, or None."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is no address: write http://host:port, and in a password %2F, %40 and %3A for / @ :"
     if parts.scheme in ("http", "https"):
-        return None if parts.netloc else "names no host: write http://host:port"
+        return None if host else "names no host: write http://host:port"
     if parts.scheme in ("", "file"):
         return (
             "is a folder of files, which MLflow no longer writes: use auto, "
@@ -97,13 +103,19 @@ def artifact_location(uri: str, storage: Path) -> str | None:
     return (storage.absolute() / "mlflow-artifacts").as_uri()
 
 
-def reachable(uri: str) -> str | None:
-    """Asks whether something answers at a resolved tracking URI, for at most about five seconds.
+def reachable(uri: str, patience: float = _TIMEOUT) -> str | None:
+    """Asks whether something answers at a resolved tracking URI.
+
+    Args:
+        uri: The address.
+        patience: Seconds given to each address that the host's name has.
 
     Returns:
         None if it does, otherwise the reason in one line.
     """
-    return _database_problem(database_path(uri)) if is_sqlite(uri) else _server_problem(uri)
+    if is_sqlite(uri):
+        return _database_problem(database_path(uri))
+    return _server_problem(uri, patience)
 
 
 def _database_problem(database: Path) -> str | None:
@@ -116,13 +128,13 @@ def _database_problem(database: Path) -> str | None:
     return None if os.access(existing, os.W_OK) else f"{existing} is not writable"
 
 
-def _server_problem(uri: str) -> str | None:
+def _server_problem(uri: str, patience: float) -> str | None:
     """Returns why a server does not answer, or None; a refusal is an answer."""
     parts = urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
     address = urlunsplit((parts.scheme, host, f"{parts.path.rstrip('/')}/health", "", ""))
     try:
-        with urllib.request.urlopen(address, timeout=_TIMEOUT):  # noqa: S310  # resolve_uri checked it
+        with urllib.request.urlopen(address, timeout=patience):  # noqa: S310  # resolve_uri checked it
             return None
     except urllib.error.HTTPError as error:
         with error:

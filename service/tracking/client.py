@@ -3,19 +3,28 @@
 import logging
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from service.tracking.address import database_path, is_sqlite, reachable, redact
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# MLflow's own bounds would block a call on a closed port for four minutes.
+T = TypeVar("T")
+
+LONGEST_WAIT = 20.0
+"""Seconds that a driver waits for MLflow at the start and at the end of a run."""
+
+# MLflow's own bounds would block a call on a closed port for four minutes, and one that a busy
+# server puts off for as long as the server likes.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -44,6 +53,35 @@ def unavailable_on_failure() -> Iterator[None]:
         raise TrackingUnavailableError(reason(error)) from error
 
 
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Returns what a call returns, if it does so in time.
+
+    No time-out of a request bounds a call: a server may answer drop by drop. A call that hangs is
+    left behind in a thread that does not keep the process alive.
+
+    Args:
+        seconds: Longest wait.
+        call: What is called.
+
+    Raises:
+        TrackingUnavailableError: It took longer.
+        Exception: What the call raised.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="mlflow-call", daemon=True).start()
+    try:
+        return outcome.result(seconds)
+    except TimeoutError as error:
+        raise TrackingUnavailableError(f"it took longer than {seconds:g} s") from error
+
+
 def reason(error: Exception) -> str:
     """Returns what is wrong in one line: the cause if the error names one, without secrets."""
     lines = redact(str(error)).strip().splitlines() or [type(error).__name__]
@@ -57,6 +95,12 @@ def set_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
+def patience() -> float:
+    """Returns the seconds that each answer of a server may take."""
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    return float(os.environ.get(name, _DEFAULTS[name]))
+
+
 def connect(uri: str) -> "MlflowClient":
     """Returns a client whose calls fail within seconds when the server is away.
 
@@ -66,7 +110,7 @@ def connect(uri: str) -> "MlflowClient":
     Raises:
         TrackingUnavailableError: Nothing answers there.
     """
-    problem = reachable(uri)
+    problem = reachable(uri, patience())
     if problem is not None:
         raise TrackingUnavailableError(problem)
     set_defaults()
@@ -75,6 +119,8 @@ def connect(uri: str) -> "MlflowClient":
 
         # Two lines of information on each new database would stand among the lines of training.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        # And a line on each retry of a request, which is no news: the failure itself is told once.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         if is_sqlite(uri):
             database_path(uri).parent.mkdir(parents=True, exist_ok=True)
         return MlflowClient(tracking_uri=uri)

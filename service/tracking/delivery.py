@@ -1,14 +1,21 @@
 """Brings a run folder's journals and files to MLflow."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from service.tracking.artifacts import ARTIFACTS
-from service.tracking.client import connect, unavailable_on_failure
-from service.tracking.outbox import Batch, Outbox, count_undelivered, count_undelivered_files
+from service.tracking.client import connect, patience, unavailable_on_failure
+from service.tracking.outbox import (
+    LARGEST_BATCH,
+    Batch,
+    Outbox,
+    count_undelivered,
+    count_undelivered_files,
+)
 from service.tracking.request import RunRequest
 
 if TYPE_CHECKING:
@@ -32,6 +39,12 @@ class Delivery:
         self.folder = folder
         self.request = request
         self._run_id = run_id
+        self._largest = LARGEST_BATCH
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run is known to be open in MLflow."""
+        return self._run_id is not None
 
     def open(self) -> "StartedRun":
         """Finds the run or creates it.
@@ -58,14 +71,14 @@ class Delivery:
         with unavailable_on_failure():
             run_id = self._run_id or self.open().run_id
             outbox = Outbox(self.folder, run_id)
-            batch, file = outbox.next_batch(), outbox.next_file()
+            batch, file = outbox.next_batch(self._largest), outbox.next_file()
             if batch is None and file is None:
                 return
             client = connect(self.request.uri)
             while batch is not None and go_on():
                 self._send(client, run_id, batch)
                 outbox.confirm(batch)
-                batch = outbox.next_batch()
+                batch = outbox.next_batch(self._largest)
             while file is not None and go_on():
                 if file.path is not None:
                     self._send_file(client, run_id, file.path)
@@ -83,11 +96,13 @@ class Delivery:
         Raises:
             TrackingUnavailableError: MLflow cannot be used now.
         """
-        from service.tracking.runs import finish_run
+        from service.tracking.runs import finish_run, tidy_run
 
         run_id = self._run_id or self.open().run_id
         with unavailable_on_failure():
-            finish_run(connect(self.request.uri), run_id, status, reason, tags)
+            client = connect(self.request.uri)
+            finish_run(client, run_id, status, reason, tags)
+            tidy_run(client, run_id, self.request)
 
     def undelivered(self) -> int:
         """Returns how many records of metrics and files still wait."""
@@ -99,12 +114,25 @@ class Delivery:
         return f"{count_undelivered(self.folder)} records" + (f", {files} files" if files else "")
 
     def _send(self, client: "MlflowClient", run_id: str, batch: Batch) -> None:
-        """Sends a batch."""
+        """Sends a batch; the next one is smaller where this one took long, and larger again after.
+
+        A server that cannot store a thousand rows in the time of a request can store fewer.
+        """
         from mlflow.entities import Metric
 
         metrics = [Metric(row.key, row.value, row.time, row.step) for row in batch.rows]
-        with self._forgetting_a_lost_run():
-            client.log_batch(run_id, metrics=metrics)
+        begun = time.monotonic()
+        try:
+            with self._forgetting_a_lost_run():
+                # More than one request only for a single record that is larger than that.
+                for start in range(0, len(metrics), LARGEST_BATCH):
+                    client.log_batch(run_id, metrics=metrics[start : start + LARGEST_BATCH])
+        finally:
+            share = (time.monotonic() - begun) / patience()
+            if share > 0.5:
+                self._largest = max(1, self._largest // 2)
+            elif share < 0.25:
+                self._largest = min(LARGEST_BATCH, 2 * self._largest)
 
     def _send_file(self, client: "MlflowClient", run_id: str, path: str) -> None:
         """Sends a file as it is now; one that was deleted is reported and left out."""

@@ -2,11 +2,11 @@
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from service.data.atomic import whole_file
 from service.tracking.artifacts import ARTIFACTS_JOURNAL
 from service.tracking.journal import METRICS_JOURNAL, system_journal
 from service.tracking.records import ArtifactRecord, MetricRecord, scan_records
@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 CURSOR = "delivered.json"
 """File in the run folder that says up to where each journal was delivered, and to which run."""
 
-# MLflow's bound for one request.
-_LARGEST_BATCH = 1000
+LARGEST_BATCH = 1000
+"""Rows that MLflow takes in one request."""
 
 
 class Row(NamedTuple):
@@ -74,14 +74,18 @@ class Outbox:
         ends = cursor.ends if cursor.run_id == run_id else {}
         self._ends = {name: end for name, end in ends.items() if _is_line_start(folder / name, end)}
 
-    def next_batch(self) -> Batch | None:
-        """Returns up to 1000 rows, at least one record, after what was confirmed, if any."""
+    def next_batch(self, largest: int = LARGEST_BATCH) -> Batch | None:
+        """Returns what follows what was confirmed, if anything does.
+
+        Args:
+            largest: Most rows, 1 to 1000; a record that has more is a batch of its own.
+        """
         rows: list[Row] = []
         ends: dict[str, int] = {}
         for journal in journals(self._folder):
             for record, end in scan_records(journal, self._ends.get(journal.name, 0)):
                 if isinstance(record, MetricRecord):
-                    if rows and len(rows) + len(record.metrics) > _LARGEST_BATCH:
+                    if rows and len(rows) + len(record.metrics) > largest:
                         return Batch(rows, ends)
                     rows += [
                         Row(name, value, record.time, record.step)
@@ -103,9 +107,9 @@ class Outbox:
     def confirm(self, sent: Batch | PendingFile) -> None:
         """Moves the cursor behind what was sent."""
         self._ends |= sent.ends
-        fresh = self._folder / f"{CURSOR}.tmp"
-        fresh.write_text(json.dumps({"run_id": self._run_id, "ends": self._ends}))
-        os.replace(fresh, self._folder / CURSOR)
+        # A thread that was left behind in a hanging request may come here beside its successor.
+        with whole_file(self._folder / CURSOR) as partial:
+            partial.write_text(json.dumps({"run_id": self._run_id, "ends": self._ends}))
 
 
 @dataclass(frozen=True)

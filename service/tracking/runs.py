@@ -88,6 +88,27 @@ def finish_run(
     client.set_terminated(run_id, status=status)
 
 
+def tidy_run(client: "MlflowClient", run_id: str, request: RunRequest) -> None:
+    """Makes up for what a failing server did to a run: one that ends well has nothing to tidy.
+
+    The configuration is stored if it could not be before. Other runs with the key are deleted: a
+    request to create one may be carried out very late.
+
+    Args:
+        client: Connection to the server.
+        run_id: MLflow's name for the run that counts.
+        request: The run.
+
+    Raises:
+        Exception: Whatever MLflow raises when the server fails.
+    """
+    run = client.get_run(run_id)
+    _record_configuration(client, run, request)
+    for other in _with_key(client, run.info.experiment_id, request):
+        if other.info.run_id != run_id:
+            client.delete_run(other.info.run_id)
+
+
 def _experiment(client: "MlflowClient", request: RunRequest) -> str:
     """Returns the id of the experiment, which is created if it does not exist."""
     from mlflow.exceptions import MlflowException
@@ -112,13 +133,20 @@ def _experiment(client: "MlflowClient", request: RunRequest) -> str:
 
 
 def _find(client: "MlflowClient", experiment_id: str, request: RunRequest) -> "Run | None":
-    """Returns the first run with the key."""
-    found = client.search_runs(
-        [experiment_id],
-        filter_string=f"tags.`{RUN_KEY_TAG}` = '{request.key}'",
-        order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+    """Returns the first run with the key; one that was created and no more counts last."""
+    found = _with_key(client, experiment_id, request)
+    return min(found, key=lambda run: _DIGEST_TAG not in run.data.tags, default=None)
+
+
+def _with_key(client: "MlflowClient", experiment_id: str, request: RunRequest) -> "list[Run]":
+    """Returns the runs with the key, the oldest first; there should be one."""
+    return list(
+        client.search_runs(
+            [experiment_id],
+            filter_string=f"tags.`{RUN_KEY_TAG}` = '{request.key}'",
+            order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+        )
     )
-    return found[0] if found else None
 
 
 def _create(client: "MlflowClient", experiment_id: str, request: RunRequest) -> "Run":

@@ -13,13 +13,16 @@ from service.tracking.delivery import Delivery
 logger = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 60.0
+# Seconds: a server that comes and goes all night is worth a few lines, not thousands.
+_QUIET = 600.0
 
 
 class Shipper:
     """Delivers what a run folder holds every few seconds, in a thread that never stops training.
 
     While MLflow is away the pause between attempts doubles up to a minute; the first failure is
-    reported, and the return.
+    reported, and the return. Not reported are a failure before the run is open in MLflow, of which
+    `start_run` tells, and a new one within ten minutes of one that was.
 
     Args:
         delivery: What to deliver.
@@ -35,6 +38,8 @@ class Shipper:
         self._report = report
         self._pause = every
         self._away_since: float | None = None
+        self._quiet_until = -math.inf
+        self._told = False
         self._until = math.inf
         self._closing = threading.Event()
         # Not waited for at the end of the process: a call may hang in the network.
@@ -67,22 +72,31 @@ class Shipper:
 
     def _round(self) -> None:
         """Delivers once and sets the pause before the next time."""
+        was_open = self._delivery.is_open
         try:
             self._delivery.deliver(lambda: time.monotonic() < self._until)
         except TrackingUnavailableError as error:
             self._pause = min(_LONGEST_PAUSE, max(self._every, 2 * self._pause))
             if self._away_since is None:
                 self._away_since = time.monotonic()
-                self._tell(
-                    f"MLflow at {redact(self._delivery.request.uri)} does not take everything now "
-                    f"({error}); the rest is kept in {self._delivery.folder} and delivered later"
-                )
+                self._tell_of_failure(error, was_open)
         else:
             self._pause = self._every
-            if self._away_since is not None:
+            if self._away_since is not None and self._told:
                 seconds = time.monotonic() - self._away_since
-                self._away_since = None
                 self._tell(f"MLflow takes everything again after {seconds:.0f} s; nothing was lost")
+            self._away_since = None
+
+    def _tell_of_failure(self, error: TrackingUnavailableError, was_open: bool) -> None:
+        """Reports a failure unless people know of it, or of enough like it."""
+        now = time.monotonic()
+        self._told = not was_open or now >= self._quiet_until
+        if was_open and self._told:
+            self._quiet_until = now + _QUIET
+            self._tell(
+                f"MLflow at {redact(self._delivery.request.uri)} does not take everything now "
+                f"({error}); the rest is kept in {self._delivery.folder} and delivered later"
+            )
 
     def _tell(self, text: str) -> None:
         """Reports unless closing, when the caller learns the outcome from `close`."""

@@ -3,7 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from service.tracking.client import TrackingUnavailableError, connect, unavailable_on_failure
+from service.tracking.client import (
+    LONGEST_WAIT,
+    TrackingUnavailableError,
+    connect,
+    unavailable_on_failure,
+    within,
+)
 from service.tracking.delivery import Delivery
 from service.tracking.request import RunRequest
 
@@ -19,12 +25,16 @@ def store_files(folder: Path, request: RunRequest, files: Sequence[Path]) -> str
     Returns:
         None, or one line that says why they were not stored.
     """
-    try:
+
+    def store() -> None:
         run_id = Delivery(folder, request).open().run_id
         with unavailable_on_failure():
             client = connect(request.uri)
             for file in files:
                 client.log_artifact(run_id, str(file))
+
+    try:
+        within(LONGEST_WAIT, store)
     except TrackingUnavailableError as error:
         return f"{', '.join(file.name for file in files)} not stored in MLflow: {error}"
     return None
@@ -42,6 +52,10 @@ def runs_with_tag(request: RunRequest, tag: str, value: str, by: str) -> dict[st
     Raises:
         TrackingUnavailableError: MLflow cannot be used now.
     """
+    return within(LONGEST_WAIT, lambda: _runs_with_tag(request, tag, value, by))
+
+
+def _runs_with_tag(request: RunRequest, tag: str, value: str, by: str) -> dict[str, str]:
     with unavailable_on_failure():
         client = connect(request.uri)
         experiment = client.get_experiment_by_name(request.experiment)
@@ -74,9 +88,13 @@ def set_tags(request: RunRequest, tags: Mapping[str, Mapping[str, str]]) -> None
     Raises:
         TrackingUnavailableError: MLflow cannot be used now.
     """
-    from mlflow.entities import RunTag
 
-    with unavailable_on_failure():
+    def store() -> None:
+        from mlflow.entities import RunTag
+
         client = connect(request.uri)
         for run_id, values in tags.items():
             client.log_batch(run_id, tags=[RunTag(name, text) for name, text in values.items()])
+
+    with unavailable_on_failure():
+        within(LONGEST_WAIT, store)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from service.tracking.address import redact
 from service.tracking.artifacts import ArtifactFolder
-from service.tracking.client import TrackingUnavailableError
+from service.tracking.client import LONGEST_WAIT, TrackingUnavailableError, within
 from service.tracking.delivery import Delivery
 from service.tracking.journal import METRICS_JOURNAL, Journal
 from service.tracking.request import RunRequest
@@ -108,19 +108,22 @@ class RunTracker:
         return waiting
 
 
-def start_run(folder: Path, request: RunRequest) -> "StartedRun | None":
+def start_run(
+    folder: Path, request: RunRequest, deadline: float = LONGEST_WAIT
+) -> "StartedRun | None":
     """Opens the run in MLflow before training starts.
 
     Args:
         folder: The run folder.
         request: The run.
+        deadline: Longest wait in seconds.
 
     Returns:
         The run, or None where MLflow cannot be used now, which is logged: training goes on, and
         the tracker opens the run when MLflow is back.
     """
     try:
-        return Delivery(folder, request).open()
+        return within(deadline, Delivery(folder, request).open)
     except TrackingUnavailableError as error:
         logger.warning(
             "MLflow at %s cannot be used now (%s): metrics are kept in %s and delivered later",
@@ -139,9 +142,12 @@ def end_run(
     run_id: str | None = None,
     reason: str | None = None,
     tags: Mapping[str, str] | None = None,
-    deadline: float = 30.0,
+    deadline: float = LONGEST_WAIT,
 ) -> str | None:
     """Delivers what the run folder still holds and closes the run in MLflow.
+
+    Together with `RunTracker.close` the end of training waits half a minute at most, whatever the
+    server does; what it did not take stays in the run folder.
 
     Args:
         folder: The run folder.
@@ -150,17 +156,22 @@ def end_run(
         run_id: MLflow's name for the run, if it is known.
         reason: Why it ended so, in one line.
         tags: What is known only at the end, such as the best checkpoint's address.
-        deadline: Seconds after which no more batches and files are begun.
+        deadline: Longest wait in seconds. After three quarters of it no more batches and files
+            are begun, so that the status arrives.
 
     Returns:
         None, or one line that says what could not be delivered and how it can be.
     """
-    until = time.monotonic() + deadline
+    until = time.monotonic() + 0.75 * deadline
     delivery = Delivery(folder, request, run_id)
-    problem = f"it took longer than {deadline:g} s"
-    try:
+    problem = f"it took longer than {0.75 * deadline:g} s"
+
+    def deliver() -> None:
         delivery.deliver(lambda: time.monotonic() < until)
         delivery.finish(status, reason, tags or {})
+
+    try:
+        within(deadline, deliver)
     except TrackingUnavailableError as error:
         problem = str(error)
     else:

@@ -53,6 +53,18 @@ def test_all_journals_are_delivered_once_in_order_in_bounded_batches(tmp_path: P
     assert Outbox(tmp_path, "run").next_batch() is None
 
 
+def test_a_smaller_batch_can_be_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path / "metrics.jsonl", range(1, 11), metrics=3)
+    outbox = Outbox(tmp_path, "run")
+    sizes = []
+    for largest in (7, 1, 1000):
+        batch = outbox.next_batch(largest)
+        assert batch is not None
+        sizes.append(len(batch.rows))
+        outbox.confirm(batch)
+    assert sizes == [6, 3, 21]
+
+
 def test_a_batch_that_was_not_confirmed_comes_again(tmp_path: Path) -> None:
     journal = tmp_path / "metrics.jsonl"
     fill(journal, range(1, 4))

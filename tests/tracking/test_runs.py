@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from service.tracking.client import TrackingUnavailableError, connect
 from service.tracking.request import DatasetSplit, RunRequest
-from service.tracking.runs import RUN_KEY_TAG, Status, finish_run, open_run
+from service.tracking.runs import RUN_KEY_TAG, Status, finish_run, open_run, tidy_run
 
 
 def artifact(client: MlflowClient, run_id: str, name: str, folder: Path) -> str:
@@ -117,6 +117,28 @@ def test_a_request_that_was_sent_twice_makes_one_run(
     (run,) = client.search_runs([started.experiment_id])
     assert run.info.run_id == started.run_id
     assert run.data.params["P_L"] == "0.5"
+    assert open_run(client, served) == started
+
+
+def test_what_a_failing_server_left_is_tidied_at_the_end(
+    client: MlflowClient, served: RunRequest
+) -> None:
+    experiment = client.create_experiment(served.experiment)
+    run_id = client.create_run(experiment, tags={RUN_KEY_TAG: served.key}).info.run_id
+    another = open_run(client, replace(served, key="another"))
+    # A request to create the run that was carried out after everything else.
+    client.create_run(experiment, start_time=1, tags={RUN_KEY_TAG: served.key})
+    tidy_run(client, run_id, served)
+    left = {run.info.run_id for run in client.search_runs([experiment])}
+    assert left == {run_id, another.run_id}
+    assert [file.path for file in client.list_artifacts(run_id)] == ["config.yaml"]
+
+
+def test_of_two_runs_the_one_that_was_completed_counts(
+    client: MlflowClient, served: RunRequest
+) -> None:
+    started = open_run(client, served)
+    client.create_run(started.experiment_id, start_time=1, tags={RUN_KEY_TAG: served.key})
     assert open_run(client, served) == started
 
 

@@ -8,33 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from histories import events, journalled, stored, wait_for
 from mlflow.tracking import MlflowClient
+from serving import MlflowServer
 
-from service.tracking.journal import METRICS_JOURNAL, Journal
+from service.tracking.journal import Journal
 from service.tracking.outbox import count_undelivered, count_undelivered_files
-from service.tracking.records import EventRecord, MetricRecord, read_records
 from service.tracking.request import RunRequest
 from service.tracking.tracker import RunTracker, end_run, start_run
 
-Point = tuple[int, int, float]
-
 ROOT = Path(__file__).parents[2]
-
-
-class Server(Protocol):
-    """A server of conftest.py."""
-
-    uri: str
-
-    def start(self) -> None: ...
-
-    def kill(self) -> None: ...
 
 
 class Failing(Protocol):
@@ -42,39 +30,6 @@ class Failing(Protocol):
 
     uri: str
     healthy: bool
-
-
-def journalled(folder: Path, name: str, journal: str = METRICS_JOURNAL) -> list[Point]:
-    """Time, step and value of each record of a metric; NaN, which equals nothing, as -1."""
-    return [
-        (record.time, record.step, as_stored(record.metrics[name]))
-        for record in read_records(folder / journal, 0)[0]
-        if isinstance(record, MetricRecord) and name in record.metrics
-    ]
-
-
-def stored(client: MlflowClient, run_id: str, name: str) -> list[Point]:
-    """The same of what MLflow holds, in the order in which it gives it."""
-    history = client.get_metric_history(run_id, name)
-    return [(point.timestamp, point.step, as_stored(point.value)) for point in history]
-
-
-def as_stored(value: float) -> float:
-    if math.isnan(value):
-        return -1.0
-    return max(min(value, 1.7976931348623157e308), -1.7976931348623157e308)
-
-
-def events(folder: Path) -> list[str]:
-    records, _ = read_records(folder / METRICS_JOURNAL, 0)
-    return [record.text for record in records if isinstance(record, EventRecord)]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 def test_what_is_logged_arrives_while_the_run_goes_on(
@@ -105,7 +60,7 @@ def test_what_is_logged_arrives_while_the_run_goes_on(
 
 
 def test_a_server_that_is_killed_and_returns_misses_nothing(
-    server: Server, client: MlflowClient, served: RunRequest, tmp_path: Path
+    server: MlflowServer, client: MlflowClient, served: RunRequest, tmp_path: Path
 ) -> None:
     started = start_run(tmp_path, served)
     assert started is not None
@@ -209,7 +164,8 @@ def test_a_server_away_from_start_to_end_costs_nothing_and_gets_everything_later
     tracker = RunTracker(tmp_path, away, ship_every=0.02)
     tracker.log(1, {"train/loss": 2.0})
     tracker.event("data", "1 file skipped")
-    wait_for(lambda: len(events(tmp_path)) == 2)
+    time.sleep(0.2)  # several attempts
+    assert events(tmp_path) == ["1 file skipped"]  # of the server `start_run` has told
     tracker.log(2, {"train/loss": 1.0})
     assert tracker.close(60) == 2
     with Journal(tmp_path / "system-other.jsonl") as journal:
@@ -270,7 +226,7 @@ def test_a_server_that_answers_with_errors_neither_stops_nor_blocks(
     failing.healthy = healthy
     request = replace(request_at, uri=failing.uri)
     assert start_run(tmp_path, request) is None
-    tracker = RunTracker(tmp_path, request, ship_every=0.02)
+    tracker = RunTracker(tmp_path, request, run_id="0" * 32, ship_every=0.02)
     for step in range(1, 101):
         tracker.log(step, {"train/loss": 1 / step})
     wait_for(lambda: bool(events(tmp_path)))
@@ -280,6 +236,18 @@ def test_a_server_that_answers_with_errors_neither_stops_nor_blocks(
     ending = end_run(tmp_path, request, "FINISHED")
     assert ending is not None
     assert "100 records" in ending
+
+
+def test_more_metrics_in_a_step_than_a_request_takes_arrive(
+    client: MlflowClient, served: RunRequest, tmp_path: Path
+) -> None:
+    tracker = RunTracker(tmp_path, served, ship_every=0.02)
+    tracker.log(1, {f"val/ap_{number}": float(number) for number in range(1203)})
+    assert tracker.close(60) == 0
+    experiment = client.get_experiment_by_name(served.experiment)
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert len(run.data.metrics) == 1203
 
 
 def test_without_mlflow_there_is_the_journal(tmp_path: Path) -> None:
