@@ -62,6 +62,12 @@ def _masks(options: argparse.Namespace) -> Iterator[Record]:
     )
 
 
+def _checkpoint(options: argparse.Namespace) -> Iterator[Record]:
+    from service.benchmark.checkpoints import measure_checkpoints
+
+    yield measure_checkpoints(depth=options.depth, rounds=options.rounds)
+
+
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Measures this service against the usual ways to do the same.",
@@ -93,6 +99,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     masks.add_argument("--detections", type=_positive, default=100)
     masks.add_argument("--height", type=_positive, default=480, help="of the picture, pixels")
     masks.add_argument("--width", type=_positive, default=640, help="of the picture, pixels")
+
+    checkpoint = parts.add_parser(
+        "checkpoint", parents=[common], help="how long training waits, against torch.save"
+    )
+    checkpoint.set_defaults(measure=_checkpoint)
+    checkpoint.add_argument("--depth", type=int, choices=(18, 34, 50, 101, 152), default=152)
 
     report = parts.add_parser("report", help="a table of recorded measurements")
     report.add_argument("file", type=Path, help="what --output wrote")

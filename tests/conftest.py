@@ -1,8 +1,11 @@
 """Modules that several tests share are imported by name, also in processes that tests start."""
 
+import atexit
 import os
 import secrets
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 _HERE = Path(__file__).parent
@@ -11,3 +14,7 @@ sys.path[:0] = [str(_HERE), str(_HERE / "training")]
 # Some tests import Ray, which reads this then; others start a cluster in this process later.
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+# Without this Hypothesis writes a cache beside the tests, whatever its database is.
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = tempfile.mkdtemp(prefix="hypothesis-")
+atexit.register(shutil.rmtree, os.environ["HYPOTHESIS_STORAGE_DIRECTORY"], ignore_errors=True)

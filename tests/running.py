@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from service.tracking.records import MetricRecord, read_records
+from service.tracking.records import EventRecord, MetricRecord, read_records
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,6 +73,12 @@ def journal(storage: Path, name: str) -> list[MetricRecord]:
     """Returns the metrics that a run recorded."""
     records, _ = read_records(storage / name / "metrics.jsonl", 0)
     return [record for record in records if isinstance(record, MetricRecord)]
+
+
+def events(storage: Path, name: str) -> list[str]:
+    """Returns what people were told while a run went on."""
+    records, _ = read_records(storage / name / "metrics.jsonl", 0)
+    return [record.text for record in records if isinstance(record, EventRecord)]
 
 
 def client(storage: Path) -> MlflowClient:

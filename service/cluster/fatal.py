@@ -1,40 +1,86 @@
-"""Errors that a restart would only repeat: the run ends with them at the first time."""
+"""What Ray does after an error: end the run if a restart would meet it again, else say why."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from service.config.errors import ConfigurationError
+from ray.train import UserCallback
+
+from service.cluster.driver_lock import TakenOverError
+from service.config.errors import ConfigurationError, RunError
+from service.config.failures import root_cause
+from service.config.redaction import redact
 from service.data.atomic import whole_file
-from service.training.loop import NonFiniteError
 
-_KINDS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (ConfigurationError, NonFiniteError)
-}
 _FILE = "fatal.json"
+_REASON = "restart.txt"
 
 
 @contextmanager
 def no_restart(folder: Path) -> Iterator[None]:
-    """Keeps such an error in the run's folder instead of raising it, so that Ray sees no failure.
-
-    All workers of a run meet these errors together: they come from what all of them share.
+    """Keeps the text of such an error in the run's folder, where the driver finds it.
 
     Args:
         folder: The run's folder.
     """
     try:
         yield
-    except tuple(_KINDS.values()) as error:
-        folder.mkdir(parents=True, exist_ok=True)
+    except TakenOverError:
+        raise  # the folder is another driver's now
+    except (ConfigurationError, RunError) as error:
         with whole_file(folder / _FILE) as unfinished:
-            unfinished.write_text(json.dumps([type(error).__name__, str(error)]), "utf-8")
+            kind = "input" if isinstance(error, ConfigurationError) else "run"
+            unfinished.write_text(json.dumps([kind, str(error)]), "utf-8")
+        raise
+
+
+class AfterFailure(UserCallback):
+    """Keeps Ray from starting the workers again after such an error, and notes other ones.
+
+    Ray ends a run whose callback raises, whatever `cluster.max_failures` says.
+
+    Args:
+        folder: The run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:  # noqa: ANN401  # Ray's type is not public
+        """Raises what `no_restart` kept, or notes why the workers will be started again.
+
+        Raises:
+            ConfigurationError: Something cannot be used.
+            RunError: The run cannot go on.
+            TakenOverError: Another driver goes on with it.
+        """
+        causes = {rank: root_cause(error) for rank, error in worker_exceptions.items()}
+        for cause in causes.values():
+            if isinstance(cause, TakenOverError):
+                raise cause
+        raise_kept(self._folder)
+        rank = min(causes)
+        text = redact(f"worker {rank}: {type(causes[rank]).__name__}: {causes[rank]}")
+        with whole_file(self._folder / _REASON) as unfinished:
+            unfinished.write_text(" ".join(text.split())[:300], "utf-8")
+
+
+def reason_of_restart(folder: Path) -> str | None:
+    """Returns, once, why the workers were started again; None if nobody noted it."""
+    try:
+        text = (folder / _REASON).read_text("utf-8")
+    except FileNotFoundError:
+        return None
+    (folder / _REASON).unlink()
+    return text
 
 
 def forget(folder: Path) -> None:
     """Forgets what ended the run before."""
-    (folder / _FILE).unlink(missing_ok=True)
+    for name in (_FILE, _REASON):
+        (folder / name).unlink(missing_ok=True)
 
 
 def raise_kept(folder: Path) -> None:
@@ -42,9 +88,9 @@ def raise_kept(folder: Path) -> None:
 
     Raises:
         ConfigurationError: Something cannot be used.
-        NonFiniteError: Loss or gradients stayed without finite values.
+        RunError: The run cannot go on.
     """
     file = folder / _FILE
     if file.exists():
         kind, text = json.loads(file.read_text("utf-8"))
-        raise _KINDS[kind](text)
+        raise ConfigurationError(text) if kind == "input" else RunError(text)

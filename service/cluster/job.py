@@ -1,10 +1,12 @@
 """What all processes of a run share."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from service.cluster.driver_lock import Claim
 from service.config.loading import to_yaml
 from service.config.run import RunConfig
 from service.tracking.parameters import Params
@@ -62,6 +64,10 @@ class Job:
     steered: bool = False
     """Whether the run waits after each evaluation for a turn, as population based training asks
     for; see `service.cluster.turns`."""
+    claim: Claim | None = None
+    """Its driver's right to the run, or to the sweep it belongs to."""
+    began: float = field(default_factory=time.time)
+    """When its driver made it, seconds since 1970."""
 
     @property
     def name(self) -> str:
@@ -74,6 +80,15 @@ class Job:
     def folder(self) -> Path:
         """The run's folder."""
         return self.storage / self.name
+
+    def check_claim(self) -> None:
+        """Returns if its driver still has the run.
+
+        Raises:
+            TakenOverError: Another driver goes on with it.
+        """
+        if self.claim is not None:
+            self.claim.check()
 
     @property
     def settings(self) -> Settings:

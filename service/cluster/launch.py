@@ -9,11 +9,14 @@ from types import FrameType
 
 from service.cluster import runs
 from service.cluster.console import Console, announce
+from service.cluster.driver_lock import Claim, TakenOverError, only_driver
 from service.cluster.job import Application, Job, stop_file
 from service.cluster.preparation import prepare
 from service.cluster.resources import Plan, plan_workers
-from service.cluster.session import absolute_storage, join, leave
+from service.cluster.session import absolute_storage, join, leave, submission_id
+from service.cluster.watchdog import stack_files
 from service.config.errors import ConfigurationError
+from service.config.failures import root_cause
 from service.config.run import RunConfig
 from service.models.resolution import resolved_run, run_label
 from service.tracking.address import reachable, redact
@@ -52,6 +55,11 @@ def train(config: RunConfig, application: Application, *, resume: bool) -> Outco
     """
     storage = absolute_storage(config.storage.path)
     config = _named(config, storage, resume)
+    with only_driver(storage / str(config.name), "run", submission_id()) as claim:
+        return _drive(config, storage, application, claim)
+
+
+def _drive(config: RunConfig, storage: Path, application: Application, claim: Claim) -> Outcome:
     announce(f"run {config.name}: checking the data")
     facts = application.check(config, storage)
     for line in facts.findings:
@@ -61,7 +69,7 @@ def train(config: RunConfig, application: Application, *, resume: bool) -> Outco
     runs.record(job.folder, job.config)
     stop_file(job.folder).unlink(missing_ok=True)
     started = _start_tracking(job)
-    job = replace(job, run_id=started.run_id if started else None)
+    job = replace(job, run_id=started.run_id if started else None, claim=claim)
     _announce_start(job, plan)
     return _run(job, plan, started)
 
@@ -89,7 +97,7 @@ def _plan(config: RunConfig) -> Plan | None:
         return None
     try:
         plan = plan_workers(config.cluster, join(config.cluster))
-        check_micro_batches(config.training, plan.num_workers)
+        check_micro_batches(config.training, plan.num_workers, plan.sizes)
         _check_sync_batch_norm(config, plan)
     except ConfigurationError:
         leave()
@@ -132,7 +140,8 @@ def _workers_text(plan: Plan) -> str:
     each = f"{plan.cpus_per_worker} CPU" + (
         f" and {plan.gpus_per_worker:g} GPU" if plan.gpus_per_worker else ""
     )
-    return f"{plan.num_workers} workers of {each} each"
+    least = "" if plan.min_workers is None else f"{plan.min_workers} to "
+    return f"{least}{plan.num_workers} workers of {each} each"
 
 
 def _run(job: Job, plan: Plan | None, started: StartedRun | None) -> Outcome:
@@ -141,8 +150,11 @@ def _run(job: Job, plan: Plan | None, started: StartedRun | None) -> Outcome:
         with _stoppable(job.folder), Console(job.folder, job.length, headlines):
             run()
     except BaseException as error:
+        if isinstance(root_cause(error), TakenOverError):
+            raise  # its end is another driver's to tell
         status: Status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
         _end_tracking(job, status, f"{type(error).__name__}: {error}")
+        _announce_what_is_kept(job)
         raise
     finally:
         if plan is not None:
@@ -153,6 +165,15 @@ def _run(job: Job, plan: Plan | None, started: StartedRun | None) -> Outcome:
     newest = checkpoint_folders(job.folder)
     metrics = read_metrics(newest[0]) if newest else {}
     return Outcome(ended, metrics, _best(job), job, started)
+
+
+def _announce_what_is_kept(job: Job) -> None:
+    """Says where people find what is left of a run that ended early."""
+    for file in stack_files(job.folder):
+        announce(f"where a worker hung: {file}")
+    newest = checkpoint_folders(job.folder)
+    kept = f"the last checkpoint is {newest[0]}" if newest else "no checkpoint was written"
+    announce(f"{kept}; continue with --resume name={job.name}")
 
 
 def _runner(job: Job, plan: Plan | None) -> Callable[[], None]:

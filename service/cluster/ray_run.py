@@ -1,20 +1,27 @@
 """A run on Ray Train."""
 
 from functools import partial
+from math import ceil
 
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from service.cluster.fatal import forget, raise_kept
+from service.cluster.fatal import AfterFailure, forget, raise_kept
 from service.cluster.job import Job
 from service.cluster.ray_worker import train_on_worker
 from service.cluster.resources import Plan
+from service.cluster.session import start_patience
+from service.cluster.watchdog import MARGIN
+from service.config.training import ClusterConfig
+
+_STARTS = 3
 
 
 def run_on_ray(job: Job, plan: Plan) -> None:
     """Trains on the cluster and returns when the run has ended.
 
-    Ray restarts lost workers from the last checkpoint; a run of the same name goes on from there.
+    Ray starts lost workers again; they find the run's last checkpoint themselves. Ray keeps no
+    record of checkpoints: its own is written in place, and a damaged one ends a run.
 
     Args:
         job: The run.
@@ -23,17 +30,18 @@ def run_on_ray(job: Job, plan: Plan) -> None:
     Raises:
         ray.train.TrainingFailedError: The run failed more often than the configuration allows.
         ConfigurationError: Something cannot be used, as only the workers could find out.
-        NonFiniteError: Loss or gradients stayed without finite values.
+        RunError: The run cannot go on, as a restart would not change.
     """
-    cluster, checkpoint = job.config.cluster, job.config.checkpoint
+    cluster = job.config.cluster
     resources = {"CPU": float(plan.cpus_per_worker)}
     if plan.gpus_per_worker:
         resources["GPU"] = plan.gpus_per_worker
     trainer = TorchTrainer(
-        partial(train_on_worker, job, plan.cpus_per_worker),
-        torch_config=TorchConfig(timeout_s=int(cluster.collective_timeout)),
+        partial(train_on_worker, job, plan),
+        torch_config=TorchConfig(timeout_s=int(cluster.collective_timeout + MARGIN)),
         scaling_config=ScalingConfig(
-            num_workers=plan.num_workers,
+            num_workers=_workers(plan),  # type: ignore[arg-type]  # the types are V1's
+            elastic_resize_monitor_interval_s=cluster.resize_interval,  # type: ignore[call-arg]
             use_gpu=bool(plan.gpus_per_worker),
             resources_per_worker=resources,
         ),
@@ -43,15 +51,30 @@ def run_on_ray(job: Job, plan: Plan) -> None:
             # A group that cannot start would otherwise be tried again for ever.
             failure_config=FailureConfig(
                 max_failures=cluster.max_failures,
-                controller_failure_limit=3,  # type: ignore[call-arg]  # the type is V1's
+                controller_failure_limit=_starts(cluster),  # type: ignore[call-arg]  # the type is V1's
             ),
-            checkpoint_config=CheckpointConfig(
-                num_to_keep=checkpoint.keep,
-                checkpoint_score_attribute=checkpoint.metric,
-                checkpoint_score_order=checkpoint.mode,
-            ),
+            callbacks=[AfterFailure(job.folder)],  # type: ignore[list-item]  # the type is V1's
         ),
     )
     forget(job.folder)
-    trainer.fit()
-    raise_kept(job.folder)
+    try:
+        trainer.fit()
+    except TrainingFailedError:
+        raise_kept(job.folder)
+        raise
+
+
+def _workers(plan: Plan) -> int | tuple[int, int]:
+    return plan.num_workers if plan.min_workers is None else (plan.min_workers, plan.num_workers)
+
+
+def _starts(cluster: ClusterConfig) -> int:
+    """Returns how often in a run the workers' resources may not be there in time; -1: no bound.
+
+    Each try of an elastic run is short, and after a lost node one or two are in vain.
+    """
+    if cluster.min_workers is None:
+        return _STARTS
+    if cluster.max_failures == -1:
+        return -1
+    return ceil(_STARTS * cluster.start_timeout / start_patience(cluster))

@@ -8,27 +8,37 @@ import ray.train
 import ray.train.collective
 import ray.train.torch
 import torch
-from ray.train import Checkpoint, CheckpointConsistencyMode, CheckpointUploadMode
 
 from service.cluster.fatal import no_restart
+from service.cluster.growth import Growth
 from service.cluster.job import Job, stop_file
+from service.cluster.preemption import Preemption
 from service.cluster.recording import Recorder
+from service.cluster.resources import Plan
+from service.cluster.restart import Restart
 from service.cluster.steering import Steering
 from service.cluster.turns import written_turns
-from service.training.checkpoint import CheckpointContent, newest_valid, write_checkpoint
+from service.cluster.watchdog import Watchdog
+from service.config.errors import RunError
+from service.config.run import RunConfig
+from service.training.checkpoint import CheckpointContent, newest_valid, read_checkpoint
+from service.training.length import micro_batches
 from service.training.loop import train
-from service.training.retention import checkpoint_folder, checkpoint_folders
+from service.training.manifest import DamagedCheckpoint
+from service.training.retention import checkpoint_folders
+from service.training.run_checkpoints import RunCheckpoints
 from service.training.turn import Turn
+from service.training.worker import Worker
 
 
-def train_on_worker(job: Job, cpus: int) -> None:
+def train_on_worker(job: Job, plan: Plan) -> None:
     """Trains as one of the workers; Ray calls this in each of them.
 
     Args:
         job: The run.
-        cpus: Cores of this worker.
+        plan: All workers, some of which may be missing, and what each gets.
     """
-    torch.set_num_threads(cpus)
+    torch.set_num_threads(plan.cpus_per_worker)
     context = ray.train.get_context()
     leads_run, leads_node = context.get_world_rank() == 0, context.get_local_rank() == 0
     steering = _steering(job) if job.steered else None
@@ -36,11 +46,28 @@ def train_on_worker(job: Job, cpus: int) -> None:
         job = replace(job, config=steering.latest.config)
     with (
         no_restart(job.folder),
+        Watchdog(job, context.get_world_rank()) as watchdog,
         Recorder(job, leads_run=leads_run, leads_node=leads_node) as recorder,
     ):
-        worker = RayWorker(job, cpus, recorder, steering)
-        task = job.application.build_task(job.config, job.storage, worker)
-        train(task, worker, job.settings)
+        worker = RayWorker(job, plan, recorder, watchdog, steering)
+        divided = _divided(job.config, plan, worker)
+        task = job.application.build_task(divided, job.storage, worker)
+        # Checkpoints keep the configuration as it was given.
+        train(task, worker, replace(job.settings, training=divided.training))
+
+
+def _divided(config: RunConfig, plan: Plan, worker: Worker) -> RunConfig:
+    """Returns the configuration with which the workers that are there do the steps of all."""
+    present = worker.world_size
+    if present == plan.num_workers:
+        return config
+    parts = micro_batches(config.training.accumulation, plan.num_workers, present)
+    worker.warn(
+        f"{present} of {plan.num_workers} workers: the batch stays {config.training.batch_size} "
+        f"samples, in {parts} micro-batches on each worker; the run grows when there is room"
+    )
+    training = config.training.model_copy(update={"accumulation": parts})
+    return config.model_copy(update={"training": training})
 
 
 def _steering(job: Job) -> Steering:
@@ -54,72 +81,106 @@ class RayWorker:
 
     Args:
         job: The run.
-        cpus: Cores of this worker.
+        plan: All workers, some of which may be missing, and what each gets.
         recorder: Where metrics, files and warnings go.
+        watchdog: What ends it if it hangs.
         steering: The run's turns, if it is steered.
     """
 
-    def __init__(self, job: Job, cpus: int, recorder: Recorder, steering: Steering | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        plan: Plan,
+        recorder: Recorder,
+        watchdog: Watchdog,
+        steering: Steering | None,
+    ) -> None:
         context = ray.train.get_context()
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
-        self.cpus = cpus
-        self.log = recorder.log
+        self.cpus = plan.cpus_per_worker
         self.attach = recorder.attach
         self.warn = recorder.warn
+        self.moved_on = watchdog.moved_on
+        self._watchdog = watchdog
         self._job = job
+        self._log = recorder.log
+        self._restart = Restart(job) if self.rank == 0 else None
         self._steering = steering
-
-    def report(
-        self, step: int, metrics: Mapping[str, float], checkpoint: CheckpointContent | None
-    ) -> None:
-        """Hands a checkpoint to Ray, whose upload thread writes it into the run's folder."""
-        folder = checkpoint_folder(self._job.folder, step)
-        if checkpoint is not None and self._steering is not None:
-            checkpoint = self._steering.stamped(checkpoint)
-
-        def write(reported: Checkpoint, _name: str) -> Checkpoint:
-            if checkpoint is not None:
-                write_checkpoint(folder, checkpoint)
-            return reported
-
-        ray.train.report(
-            dict(metrics),
-            checkpoint=Checkpoint(str(folder)) if checkpoint is not None else None,
-            checkpoint_dir_name=folder.name,
-            checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
-            delete_local_checkpoint_after_upload=False,
-            checkpoint_upload_fn=write,
+        self._preemption = Preemption(recorder.warn)
+        missing = self.rank == 0 and self.world_size < plan.num_workers
+        self._growth = Growth(job.config.cluster.resize_interval) if missing else None
+        self._checkpoints = RunCheckpoints(
+            job.folder, job.config.checkpoint, recorder.warn, job.check_claim
         )
 
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Records metrics of a step, and after a restart what it cost."""
+        recovery = {} if self._restart is None else self._restart.figures(step)
+        self._log(step, {**metrics, **recovery})
+
+    def save(self, step: int, checkpoint: CheckpointContent | None) -> None:
+        """Writes a checkpoint beside training; Ray knows nothing of it, and need not."""
+        if checkpoint is None:
+            return
+        if self._steering is not None:
+            checkpoint = self._steering.stamped(checkpoint)
+        self._checkpoints.write(step, checkpoint)
+
     def latest_checkpoint(self) -> CheckpointContent | None:
-        """Returns the newest undamaged checkpoint of the run, or None at the start."""
-        content, complaints = newest_valid(self._resumption())
-        for complaint in complaints:
-            self.warn(f"{complaint}; using the checkpoint before it")
-        return content
+        """Returns the newest undamaged checkpoint that rank 0 finds, or None at the start.
+
+        Raises:
+            RunError: Rank 0's storage is not this worker's.
+        """
+        found = self._newest() if self.rank == 0 else None
+        folder = ray.train.collective.broadcast_from_rank_zero(found and str(found[0]))
+        if folder is None:
+            return None
+        return found[1] if found else self._read(Path(folder))
 
     def turn(self, step: int) -> Turn:
         """Waits for the driver's answer, if the run is steered."""
-        return "go_on" if self._steering is None else self._steering.wait(step)
+        if self._steering is None:
+            return "go_on"
+        with self._watchdog.paused():
+            return self._steering.wait(step)
 
     def stop_requested(self) -> bool:
         """Tells whether the driver asked the run to end."""
         return stop_file(self._job.folder).exists()
 
-    def finish(self) -> None:
-        """Waits until Ray has committed the last checkpoint: a report alone is not yet one."""
-        ray.train.get_all_reported_checkpoints(consistency_mode=CheckpointConsistencyMode.COMMITTED)
+    def save_requested(self) -> bool:
+        """Tells whether Ray is about to start the workers again, as far as one can know."""
+        # The first is a question of all workers together.
+        announced = self._preemption.save_requested()
+        return announced or (self._growth is not None and self._growth.save_requested())
 
-    def _resumption(self) -> list[Path]:
-        """Returns the checkpoints from which the run may go on, newest first."""
+    def finish(self) -> None:
+        """Waits until the last checkpoint is written."""
+        if self.rank == 0:
+            self._checkpoints.wait()
+
+    def _newest(self) -> tuple[Path, CheckpointContent] | None:
+        """Returns the checkpoint from which the run goes on, with its folder."""
         folders = checkpoint_folders(self._job.folder)
         if self._steering is not None:
-            return self._steering.resumption(folders)
-        latest = ray.train.get_checkpoint()
-        if latest is None:
-            # Ray may have lost its record of the run.
-            return folders
-        newest = Path(latest.path)
-        return [newest, *(folder for folder in folders if folder.name < newest.name)]
+            folders = self._steering.resumption(folders)
+        content, complaints = newest_valid(folders)
+        for complaint in complaints:
+            self.warn(f"{complaint}; using the checkpoint before it")
+        newest = None if content is None else folders[len(complaints)]
+        said = self._restart.goes_on_from(newest) if self._restart else None
+        if said is not None:
+            self.warn(said)
+        return None if newest is None or content is None else (newest, content)
+
+    def _read(self, folder: Path) -> CheckpointContent:
+        try:
+            return read_checkpoint(folder)
+        except DamagedCheckpoint as damage:
+            raise RunError(
+                f"storage.path: worker {self.rank} on another node does not see the checkpoint "
+                f"that worker 0 goes on from ({damage}); give a folder that all nodes share"
+            ) from damage

@@ -1,12 +1,17 @@
 """What a training process records: metrics, files, warnings, and the load of its node."""
 
+import logging
 import socket
 from collections.abc import Mapping
 
+from service.cluster.driver_lock import TakenOverError
 from service.cluster.job import Job
 from service.tracking.system_metrics import SystemMetrics
 from service.tracking.tracker import RunTracker
 from service.training.loop import best_name
+from service.training.run_checkpoints import StorageError
+
+logger = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -19,6 +24,7 @@ class Recorder:
     """
 
     def __init__(self, job: Job, *, leads_run: bool, leads_node: bool) -> None:
+        self._check_claim = job.check_claim
         self._step = 0
         self._tracker = _tracker(job) if leads_run else None
         self._system = self._system_metrics(job) if leads_node else None
@@ -33,20 +39,40 @@ class Recorder:
             self._tracker.close()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Records metrics of a step."""
+        """Records metrics of a step.
+
+        Raises:
+            StorageError: The storage does not take them.
+            TakenOverError: Another driver goes on with the run.
+        """
         self._step = step
-        if self._tracker is not None:
+        if self._tracker is None:
+            return
+        self._check_claim()
+        try:
             self._tracker.log(step, metrics)
+        except OSError as error:
+            raise StorageError(
+                f"{error.filename or 'the run folder'}: metrics cannot be recorded "
+                f"({error.strerror}); free or repair the storage, then go on with --resume"
+            ) from error
 
     def attach(self, path: str, content: bytes) -> None:
         """Records a file of the run, of rank 0 alone."""
         if self._tracker is not None:
+            self._check_claim()
             self._tracker.attach(path, content)
 
     def warn(self, text: str) -> None:
         """Records a line that the driver shows."""
-        if self._tracker is not None:
+        if self._tracker is None:
+            return
+        try:
+            self._check_claim()
             self._tracker.event("warning", text)
+        except (OSError, TakenOverError) as error:
+            # What is warned of may be this very storage, or the loss of the run.
+            logger.warning("%s (not recorded: %s)", text, error)
 
     def _system_metrics(self, job: Job) -> SystemMetrics | None:
         every = job.config.tracking.system_metrics_every

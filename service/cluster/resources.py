@@ -28,6 +28,13 @@ class Plan:
     gpus_per_worker: float
     nodes: int
     """Machines of the cluster."""
+    min_workers: int | None = None
+    """Fewest workers with which the run goes on; None where their number is fixed."""
+
+    @property
+    def sizes(self) -> range:
+        """Numbers of workers with which the run may train."""
+        return range(self.min_workers or self.num_workers, self.num_workers + 1)
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,11 @@ def plan_trials(
         raise ConfigurationError(
             "cluster.num_workers: a trial needs at least 1 worker; leave it at auto for 1"
         )
+    if config.min_workers is not None:
+        raise ConfigurationError(
+            "cluster.min_workers: the trials of a sweep keep their number of workers; leave it at "
+            "null"
+        )
     workers = 1 if config.num_workers == "auto" else config.num_workers
     gpus = _gpus_per_worker(config, nodes)
     if workers > 1 and 0 < gpus < 1:
@@ -88,7 +100,8 @@ def plan_workers(config: ClusterConfig, nodes: Sequence[Node]) -> Plan:
     """Decides workers, cores and GPUs; `auto` takes what there is.
 
     Without GPUs a node gets two workers, or one if it has one core: more processes on the same
-    cores gain nothing over the threads of two.
+    cores gain nothing over the threads of two. An elastic run may begin with fewer workers than it
+    has when all nodes are there.
 
     Raises:
         ConfigurationError: The cluster has too little; the message says what it has.
@@ -99,15 +112,22 @@ def plan_workers(config: ClusterConfig, nodes: Sequence[Node]) -> Plan:
         if config.num_workers == "auto"
         else config.num_workers
     )
-    cpus = (
-        _even_share(nodes, workers, gpus)
-        if config.cpus_per_worker == "auto"
-        else config.cpus_per_worker
-    )
+    least = workers if config.min_workers is None else config.min_workers
+    if config.cpus_per_worker == "auto":
+        # Nodes that an elastic run still waits for have as many cores as those that are there.
+        lone = sum(_room(node, 1, gpus) for node in nodes)
+        cpus = _even_share(nodes, max(least, min(workers, lone)), gpus)
+    else:
+        cpus = config.cpus_per_worker
     room = sum(_room(node, cpus, gpus) for node in nodes)
-    if workers < 1 or room < workers:
-        raise ConfigurationError(_shortage(workers, cpus, gpus, nodes, room))
-    return Plan(workers, cpus, gpus, len(nodes))
+    if workers < 1 or room < least:
+        raise ConfigurationError(_shortage(config, least, cpus, gpus, nodes, room))
+    if workers < least:
+        raise ConfigurationError(
+            f"cluster.min_workers: {least} exceeds the {workers} workers that cluster.num_workers="
+            "auto makes here; set cluster.num_workers too"
+        )
+    return Plan(workers, cpus, gpus, len(nodes), config.min_workers)
 
 
 def _gpus_per_worker(config: ClusterConfig, nodes: Sequence[Node]) -> float:
@@ -133,11 +153,14 @@ def _room(node: Node, cpus: int, gpus: float) -> int:
     return min(by_cpus, node.gpus * floor(1 / gpus)) if gpus else by_cpus
 
 
-def _shortage(workers: int, cpus: int, gpus: float, nodes: Sequence[Node], room: int) -> str:
+def _shortage(
+    config: ClusterConfig, workers: int, cpus: int, gpus: float, nodes: Sequence[Node], room: int
+) -> str:
+    field = "cluster.num_workers" if config.min_workers is None else "cluster.min_workers"
     needs = f"{cpus} CPU" + (f" and {gpus:g} GPU" if gpus else "")
     has = f"{sum(n.cpus for n in nodes)} CPU and {sum(n.gpus for n in nodes)} GPU"
     return (
-        f"cluster.num_workers: {workers} workers of {needs} each do not fit; the cluster has {has} "
-        f"on {len(nodes)} node{'s' * (len(nodes) != 1)}, room for {room}; lower "
-        "cluster.num_workers or what each worker gets"
+        f"{field}: {workers} workers of {needs} each do not fit; the cluster has {has} on "
+        f"{len(nodes)} node{'s' * (len(nodes) != 1)}, room for {room}; lower {field} or what each "
+        "worker gets"
     )

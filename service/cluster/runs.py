@@ -5,11 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from service.config.base import Config
 from service.config.errors import ConfigurationError
-from service.config.loading import to_yaml
+from service.config.loading import read_mapping, to_yaml
 from service.config.merging import Tree
 
 CONFIG = "config.yaml"
@@ -98,7 +96,7 @@ def check_resumable(folder: Path, config: Config) -> None:
     Raises:
         ConfigurationError: Something that must stay has changed.
     """
-    begun = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    begun = read_mapping(folder / CONFIG)
     now = config.model_dump(mode="json")
     for path in (*_network_fields(now["model"], "model"), *_FIXED):
         before, after = _value(begun, path), _value(now, path)

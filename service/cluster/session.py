@@ -19,11 +19,16 @@ from service.config.training import ClusterConfig
 _TRAIN_SETTINGS = {
     # The controller looks at its workers this often; each report waits for a look.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # A node that is taken away announces it as late as half a minute before.
+    "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "2",
     # Workers would otherwise change into a folder of Ray's, and relative paths would break.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+
+_LONGEST_FOLDER = 40
+"""Characters: names of sockets below it must not exceed 107."""
 
 
 def join(config: ClusterConfig) -> list[Node]:
@@ -47,6 +52,15 @@ def leave() -> None:
     import ray
 
     ray.shutdown()
+
+
+def start_patience(config: ClusterConfig) -> float:
+    """Returns the seconds that Ray waits for the workers' resources before it tries again.
+
+    A short wait suits an elastic run: for up to 20 seconds after a node was lost Ray still counts
+    on it, and only then tries with fewer workers.
+    """
+    return config.start_timeout if config.min_workers is None else min(10, config.start_timeout)
 
 
 def job_settings() -> dict[str, Any]:
@@ -99,8 +113,7 @@ def _prepare_environment(config: ClusterConfig) -> None:
     """Sets what Ray reads when it is imported; whatever the user set stays."""
     for name, value in _TRAIN_SETTINGS.items():
         os.environ.setdefault(name, value)
-    start = f"{config.start_timeout:g}"
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", start)
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", f"{start_patience(config):g}")
     os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", f"{config.collective_timeout:g}")
     given = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
     # Ray reads the token when it is imported: one set later would be the cluster's alone.
@@ -110,6 +123,12 @@ def _prepare_environment(config: ClusterConfig) -> None:
         # that have none.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if _starts_cluster(config.address) and "ray" not in sys.modules:
+        # In the usual folder Ray's clean-up would find the name of another cluster, running or
+        # long gone: it asks that one about this run, and ends it because it is not known there.
+        own = f"{tempfile.gettempdir()}/ray-{os.getuid()}"
+        if len(own) <= _LONGEST_FOLDER:
+            os.environ.setdefault("RAY_TMPDIR", own)
 
 
 def _starts_cluster(address: str) -> bool:
@@ -119,7 +138,11 @@ def _starts_cluster(address: str) -> bool:
     """
     if address != "auto" or "RAY_ADDRESS" in os.environ:
         return address == "local"
-    running = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray/ray_current_cluster"
-    return not running.exists() and not any(
+    return not _running_cluster().exists() and not any(
         "gcs_server" in (process.info["name"] or "") for process in psutil.process_iter(["name"])
     )
+
+
+def _running_cluster() -> Path:
+    """Returns the file in which Ray names the machine's running cluster, if there is one."""
+    return Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())) / "ray/ray_current_cluster"

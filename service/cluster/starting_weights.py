@@ -7,7 +7,8 @@ from typing import TypeVar
 from service.cluster.runs import CONFIG
 from service.cluster.session import absolute_storage
 from service.config.detector import DetectorConfig
-from service.config.loading import read_layers
+from service.config.errors import ConfigurationError
+from service.config.loading import read_mapping
 from service.config.merging import Tree
 from service.config.model import NetworkConfig
 from service.config.run import RunConfig
@@ -57,8 +58,10 @@ def _described(weights: Path) -> Tree:
     file = weights / CONFIG
     if not file.is_file():
         return {}
-    (tree,) = read_layers(file)
-    model = tree.get("model", {})
+    # Alone: what comes with weights names no files of this machine to build on.
+    model = read_mapping(file).get("model")
+    if not isinstance(model, dict):
+        raise ConfigurationError(f"model.weights: {file}: describes no model")
     if "backbone" in model:
         return {"model": {field: model[field] for field in _DETECTOR if field in model}}
     backbone = {field: value for field, value in model.items() if field not in _BACKBONE_LACKS}

@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from service.cluster.job import settings_of
@@ -17,6 +16,7 @@ from service.config.base import Config, NonNegativeInt
 from service.config.errors import ConfigurationError
 from service.config.loading import to_yaml, validate
 from service.config.run import RunConfig
+from service.config.yaml_reading import read_yaml
 from service.data.atomic import whole_file
 from service.training.turn import Continuation, Turn
 
@@ -157,6 +157,6 @@ def _content(step: int, turn: Turn) -> _Plain | _Continue:
 
 def _config(path: Path, content: _Continue, schema: type[RunConfig]) -> RunConfig:
     try:
-        return validate(schema, yaml.safe_load(content.config))
-    except (ConfigurationError, yaml.YAMLError) as error:
+        return validate(schema, read_yaml(content.config))
+    except ValueError as error:
         raise ConfigurationError(f"{path}: config: {error}") from None

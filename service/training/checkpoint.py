@@ -4,7 +4,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +23,7 @@ from service.training.manifest import (
     read_verified,
     write_manifest,
 )
+from service.training.storage_errors import storage_errors
 
 MODEL = "model.safetensors"
 EMA = "ema.safetensors"
@@ -58,7 +59,9 @@ class CheckpointContent:
     """What using the model needs, such as class names and preprocessing; JSON."""
 
 
-def write_checkpoint(folder: Path, content: CheckpointContent) -> None:
+def write_checkpoint(
+    folder: Path, content: CheckpointContent, may_appear: Callable[[], None] | None = None
+) -> None:
     """Writes a checkpoint that appears under its name at once and complete.
 
     Everything is written and flushed to the disk in a hidden folder beside it, which is renamed at
@@ -67,6 +70,7 @@ def write_checkpoint(folder: Path, content: CheckpointContent) -> None:
     Args:
         folder: Where it shall be; missing parents are made.
         content: Tensors on the CPU that nothing changes meanwhile; see `snapshot`.
+        may_appear: Called before it gets its name; if it raises, it does not.
 
     Raises:
         TypeError: `state` holds objects that are not plain data, or a tensor cannot be saved.
@@ -80,6 +84,8 @@ def write_checkpoint(folder: Path, content: CheckpointContent) -> None:
         records = {path.name: flushed(path) for path in sorted(unfinished.iterdir())}
         write_manifest(unfinished, records)
         _flush_folder(unfinished)
+        if may_appear is not None:
+            may_appear()
         remove_checkpoint(folder)
         unfinished.rename(folder)
     except BaseException:
@@ -96,7 +102,7 @@ def read_checkpoint(folder: Path) -> CheckpointContent:
     """
     records = read_manifest(folder)
     for name in records.keys() - _NAMES:
-        raise DamagedCheckpoint(f"{folder / MANIFEST}: lists the unknown file {name}")
+        raise DamagedCheckpoint(f"{folder / MANIFEST}: lists the unknown file {name[:100]!r}")
 
     def read(name: str) -> bytes:
         if name not in records:
@@ -107,7 +113,7 @@ def read_checkpoint(folder: Path) -> CheckpointContent:
         model=_parse_tensors(folder / MODEL, read(MODEL)),
         ema=_parse_tensors(folder / EMA, read(EMA)) if EMA in records else None,
         state=_parse_state(folder / STATE, read(STATE)),
-        config_yaml=read(CONFIG).decode(),
+        config_yaml=_parse_text(folder / CONFIG, read(CONFIG)),
         metrics=_parse_object(folder / METRICS, read(METRICS)),
         metadata=_parse_object(folder / METADATA, read(METADATA)),
     )
@@ -153,10 +159,13 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def _write_files(folder: Path, content: CheckpointContent) -> None:
-    safetensors.torch.save_file(_separate(content.model), folder / MODEL)
-    if content.ema is not None:
-        safetensors.torch.save_file(_separate(content.ema), folder / EMA)
-    torch.save(content.state, folder / STATE)
+    with storage_errors():
+        safetensors.torch.save_file(_separate(content.model), folder / MODEL)
+        if content.ema is not None:
+            safetensors.torch.save_file(_separate(content.ema), folder / EMA)
+        # Given a path, torch would not tell why it could not write.
+        with (folder / STATE).open("wb") as file:
+            torch.save(content.state, file)
     refused = get_unsafe_globals_in_checkpoint(folder / STATE)
     if refused:
         raise TypeError(f"the state to save holds more than plain data: {', '.join(refused)}")
@@ -204,7 +213,8 @@ def _parse_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(data)
     except Exception as error:
-        raise DamagedCheckpoint(f"{path}: not a safetensors file ({error})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise DamagedCheckpoint(f"{path}: not a safetensors file ({reason})") from error
 
 
 def _parse_state(path: Path, data: bytes) -> dict[str, Any]:
@@ -215,6 +225,13 @@ def _parse_state(path: Path, data: bytes) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise DamagedCheckpoint(f"{path}: not a dictionary")
     return state
+
+
+def _parse_text(path: Path, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DamagedCheckpoint(f"{path}: not UTF-8 text") from error
 
 
 def _parse_object(path: Path, data: bytes) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Writing checkpoints while training goes on."""
 
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -7,14 +9,40 @@ from typing import Self
 
 from service.training.checkpoint import CheckpointContent, write_checkpoint
 
+PATIENCE = (1.0, 4.0, 15.0)
+"""Seconds before each further attempt: a file server that restarts is back by then."""
+
+
+def _say_nothing(_text: str) -> None:
+    pass
+
+
+def always() -> None:
+    """Lets everything be written."""
+
 
 class CheckpointWriter:
     """Writes one checkpoint at a time in a thread of its own.
 
-    An error of a write is raised by the next call, once. As a context manager it waits at the end.
+    A write that the storage refuses is tried again. What fails for good is raised by the next call,
+    once. As a context manager it waits at the end.
+
+    Args:
+        warn: Shows a line to the person who started the run; called in the thread.
+        patience: Seconds to wait before each further attempt.
+        may_write: Called before anything is written and again before the checkpoint appears; raises
+            where neither may happen.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        warn: Callable[[str], None] = _say_nothing,
+        patience: Sequence[float] = PATIENCE,
+        may_write: Callable[[], None] = always,
+    ) -> None:
+        self._warn = warn
+        self._may_write = may_write
+        self._patience = patience
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._running: Future[None] | None = None
 
@@ -29,7 +57,7 @@ class CheckpointWriter:
             Exception: What the write before raised; this one is then not started.
         """
         self.wait()
-        self._running = self._thread.submit(write_checkpoint, folder, content)
+        self._running = self._thread.submit(self._write, folder, content)
 
     def wait(self) -> None:
         """Returns once the checkpoint handed over last is safe.
@@ -40,6 +68,22 @@ class CheckpointWriter:
         running, self._running = self._running, None
         if running is not None:
             running.result()
+
+    def _write(self, folder: Path, content: CheckpointContent) -> None:
+        for seconds in self._patience:
+            try:
+                return self._attempt(folder, content)
+            except OSError as error:
+                self._warn(
+                    f"{folder}: not written ({error.strerror or error}); trying again in "
+                    f"{seconds:g} s"
+                )
+                time.sleep(seconds)
+        return self._attempt(folder, content)
+
+    def _attempt(self, folder: Path, content: CheckpointContent) -> None:
+        self._may_write()
+        write_checkpoint(folder, content, self._may_write)
 
     def __enter__(self) -> Self:
         return self

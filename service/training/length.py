@@ -1,5 +1,6 @@
-"""How long a run is, in samples, steps and epochs."""
+"""How long a run is, in samples, steps and epochs, and into what its steps are divided."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from service.config.durations import Duration
@@ -58,14 +59,34 @@ class RunLength:
         return max(count, multiple.in_steps(self.steps_per_epoch, self.steps))
 
 
-def check_micro_batches(config: TrainingConfig, world_size: int) -> None:
+def micro_batches(accumulation: int, workers: int, present: int) -> int:
+    """Returns the micro-batches that each worker takes of a step while some workers are missing.
+
+    None of them holds more samples than with all workers, so none needs more memory.
+
+    Args:
+        accumulation: Micro-batches of each worker where all are there.
+        workers: All workers.
+        present: Workers that are there.
+    """
+    return -(-accumulation * workers // present)
+
+
+def check_micro_batches(config: TrainingConfig, workers: int, sizes: Iterable[int] = ()) -> None:
     """Checks that every worker gets samples for each of its micro-batches.
+
+    Args:
+        config: What divides a step.
+        workers: All workers.
+        sizes: Numbers of workers with which the run may go on.
 
     Raises:
         ConfigurationError: Some micro-batch would be empty.
     """
-    if config.batch_size < world_size * config.accumulation:
-        raise ConfigurationError(
-            f"training.batch_size: {config.batch_size} samples do not give each of {world_size} "
-            f"workers {config.accumulation} micro-batches; raise it or lower training.accumulation"
-        )
+    for present in (workers, *sizes):
+        parts = micro_batches(config.accumulation, workers, present)
+        if config.batch_size < present * parts:
+            raise ConfigurationError(
+                f"training.batch_size: {config.batch_size} samples do not give each of {present} "
+                f"workers {parts} micro-batches; raise it or lower training.accumulation"
+            )

@@ -6,13 +6,10 @@ from pathlib import Path
 import torch
 
 from service.config.training import CheckpointConfig
-from service.training.checkpoint import CheckpointContent, newest_valid, remove_checkpoint
-from service.training.checkpoint_writer import CheckpointWriter
-from service.training.retention import (
-    checkpoint_folder,
-    checkpoint_folders,
-    keep_best_and_last,
-)
+from service.training.checkpoint import CheckpointContent, newest_valid
+from service.training.checkpoint_writer import always
+from service.training.retention import checkpoint_folders
+from service.training.run_checkpoints import RunCheckpoints
 from service.training.turn import Turn
 
 
@@ -28,6 +25,7 @@ class LocalWorker:
         attach: Records a file of the run.
         warn: Shows a line to the person who started the run.
         stop_requested: Tells whether the run shall end early.
+        may_write: Raises where the run is no longer this process's.
     """
 
     rank = 0
@@ -43,6 +41,7 @@ class LocalWorker:
         attach: Callable[[str, bytes], None],
         warn: Callable[[str], None],
         stop_requested: Callable[[], bool],
+        may_write: Callable[[], None] = always,
     ) -> None:
         self.device = device
         self.cpus = cpus
@@ -51,18 +50,12 @@ class LocalWorker:
         self.warn = warn
         self.stop_requested = stop_requested
         self._folder = folder
-        self._retention = retention
-        self._writer = CheckpointWriter()
+        self._checkpoints = RunCheckpoints(folder, retention, warn, may_write)
 
-    def report(
-        self, step: int, metrics: Mapping[str, float], checkpoint: CheckpointContent | None
-    ) -> None:
+    def save(self, step: int, checkpoint: CheckpointContent | None) -> None:
         """Starts writing a checkpoint and deletes those that retention gives up."""
-        if checkpoint is None:
-            return
-        self._writer.wait()
-        self._prune()
-        self._writer.write(checkpoint_folder(self._folder, step), checkpoint)
+        if checkpoint is not None:
+            self._checkpoints.write(step, checkpoint)
 
     def latest_checkpoint(self) -> CheckpointContent | None:
         """Returns the newest undamaged checkpoint of the run, or None at its start."""
@@ -75,14 +68,13 @@ class LocalWorker:
         """Goes on: nobody steers a run in one process."""
         return "go_on"
 
+    def save_requested(self) -> bool:
+        """Asks for nothing: nobody takes this process's node away."""
+        return False
+
+    def moved_on(self) -> None:
+        """Does nothing: nobody waits for this process."""
+
     def finish(self) -> None:
         """Waits until the last checkpoint is written."""
-        self._writer.wait()
-        self._prune()
-
-    def _prune(self) -> None:
-        retention = self._retention
-        for folder in keep_best_and_last(
-            self._folder, retention.metric, retention.mode, retention.keep
-        ):
-            remove_checkpoint(folder)
+        self._checkpoints.wait()

@@ -8,8 +8,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from service.config.errors import RunError
 from service.training.checkpoint import CheckpointContent, read_checkpoint
 from service.training.length import RunLength
+from service.training.memory import out_of_memory_explained
 from service.training.schedules import learning_rate_factor, set_learning_rate
 from service.training.seeding import make_deterministic
 from service.training.settings import Settings
@@ -21,7 +23,7 @@ from service.training.worker import Worker
 from service.training.wrapping import autocast, broadcast_buffers, wrap
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(RunError):
     """Too many steps in a row had a loss or gradient that is not finite."""
 
 
@@ -44,11 +46,14 @@ def train(task: Task[B], worker: Worker, settings: Settings) -> dict[str, float]
 
     Raises:
         NonFiniteError: More than `training.max_skipped_steps` steps in a row were skipped.
+        OutOfMemoryError: The device has too little memory.
+        StorageError: A checkpoint could not be written.
         ConfigurationError: The checkpoint is of another run.
     """
     if settings.training.deterministic:
         make_deterministic()
-    return _Run(task, worker, settings).run()
+    with out_of_memory_explained(settings.training, worker):
+        return _Run(task, worker, settings).run()
 
 
 class _Run(Generic[B]):
@@ -88,6 +93,7 @@ class _Run(Generic[B]):
             set_learning_rate(state.optimizer, self._factor(state.step))
             self._task.begin_step(state.step, length)
             self._step(self._batches)
+            self._worker.moved_on()
             stop, due = self._look_around(state.step in evaluations)
             if state.step in evaluations:
                 self._evaluate()
@@ -143,8 +149,10 @@ class _Run(Generic[B]):
         self._log()
         minutes = config.checkpoint.every_minutes
         late = minutes is not None and time.monotonic() - self._saved_at > 60 * minutes
-        stop, late = self._agree(self._worker.stop_requested(), late)
-        return stop, due or late
+        stop, late, asked = self._agree(
+            self._worker.stop_requested(), late, self._worker.save_requested()
+        )
+        return stop, due or late or asked
 
     def _agree(self, *flags: bool) -> list[bool]:
         """Returns rank 0's flags on every worker: clocks and stop requests differ between them."""
@@ -159,11 +167,20 @@ class _Run(Generic[B]):
         self._check_skipped()
         metrics["train/lr"] = state.optimizer.param_groups[0]["lr"]
         metrics["train/skipped_steps"] = float(state.guard.skipped)
+        metrics["system/workers"] = float(self._worker.world_size)
+        metrics |= {f"train/{name}": value for name, value in self._counts().items()}
         metrics |= self._interval.figures(
             state.step, self._settings.training.batch_size, self._step.data_seconds
         )
         self._start_interval()
         self._worker.log(state.step, metrics)
+
+    def _counts(self) -> dict[str, float]:
+        try:
+            return self._task.counts()
+        except RunError:
+            self._worker.finish()
+            raise
 
     def _check_skipped(self) -> None:
         in_row = int(self._state.guard.skipped_in_row)
@@ -217,6 +234,7 @@ class _Run(Generic[B]):
         return {best_name(metric): self._state.best, **figures}
 
     def _save(self, figures: Mapping[str, float]) -> None:
+        self._counts()  # what the workers agree on is in the checkpoint
         self._saved_at = time.monotonic()
         self._saved_step = self._state.step
         metrics = {**figures, "train/epoch": self._length.epoch(self._state.step)}
@@ -225,7 +243,7 @@ class _Run(Generic[B]):
             content = self._state.content(
                 self._task.state_dict(), self._task.metadata(), self._settings.config_yaml, metrics
             )
-        self._worker.report(self._state.step, metrics, content)
+        self._worker.save(self._state.step, content)
 
 
 class _Interval:

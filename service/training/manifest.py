@@ -55,9 +55,12 @@ def read_manifest(folder: Path) -> dict[str, FileRecord]:
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise DamagedCheckpoint(f"{path}: not a manifest of format {_FORMAT}")
     try:
-        return {name: FileRecord(**record) for name, record in content["files"].items()}
+        records = {name: FileRecord(**record) for name, record in content["files"].items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise DamagedCheckpoint(f"{path}: its list of files is malformed") from error
+    if not all(type(one.size) is int and type(one.sha256) is str for one in records.values()):
+        raise DamagedCheckpoint(f"{path}: its list of files is malformed")
+    return records
 
 
 def read_verified(path: Path, record: FileRecord) -> bytes:
@@ -84,7 +87,7 @@ def parse_json(path: Path, data: bytes) -> object:
     """
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedCheckpoint(f"{path}: not valid JSON") from error
 
 

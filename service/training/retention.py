@@ -57,7 +57,7 @@ def read_metrics(folder: Path) -> dict[str, float]:
     """Returns a checkpoint's figures; none if they cannot be read."""
     try:
         metrics = json.loads((folder / METRICS).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         # A damaged checkpoint ranks like one without figures; reading it will complain.
         return {}
     return metrics if isinstance(metrics, dict) else {}

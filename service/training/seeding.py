@@ -1,8 +1,9 @@
 """Randomness as a pure function of the position.
 
 Every draw inside a step (ShakeDrop's gates, mixup's λ) comes from torch's default generators, which
-are seeded anew at each step from (seed, step, rank). So no random state belongs to a checkpoint, a
-resumed run draws what an undisturbed one draws, and workers draw differently.
+are seeded anew for each micro-batch from (seed, step, its number in the step). So no random state
+belongs to a checkpoint, a resumed run draws what an undisturbed one draws, and a micro-batch is
+treated the same whichever worker computes it.
 """
 
 import os
@@ -11,15 +12,15 @@ import numpy as np
 import torch
 
 
-def seed_step(seed: int, step: int, rank: int) -> None:
-    """Seeds torch's generators on every device for one optimiser step.
+def seed_micro_batch(seed: int, step: int, number: int) -> None:
+    """Seeds torch's generators on every device for one micro-batch.
 
     Args:
         seed: The run's seed.
         step: Optimiser steps done before this one.
-        rank: This worker.
+        number: The micro-batch's number among those of the step, over all workers.
     """
-    words = np.random.SeedSequence((seed, step, rank)).generate_state(2, np.uint32)
+    words = np.random.SeedSequence((seed, step, number)).generate_state(2, np.uint32)
     torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Generic
 
+import torch
 from torch import Tensor, nn
 
 from service.config.training import TrainingConfig
 from service.training.guard import clip_gradients, non_finite
 from service.training.meters import Meters
-from service.training.seeding import seed_step
+from service.training.seeding import seed_micro_batch
 from service.training.state import TrainingState
 from service.training.task import B, Task
 from service.training.worker import Worker
@@ -50,12 +51,13 @@ class TrainingStep(Generic[B]):
         """
         state, config = self._state, self._config
         micro_batches = self._draw(batches)
-        seed_step(config.seed, state.step, self._worker.rank)
         state.guard.remember()
-        scored = [
-            (self._backward(batch, last=index == len(micro_batches) - 1), len(batch))
-            for index, batch in enumerate(micro_batches)
-        ]
+        scored = []
+        for index, batch in enumerate(micro_batches):
+            number = self._worker.rank + index * self._worker.world_size
+            seed_micro_batch(config.seed, state.step, number)
+            last = index == len(micro_batches) - 1
+            scored.append((self._backward(batch, last), len(batch)))
         state.scaler.unscale_(state.optimizer)
         norm = clip_gradients(self._parameters, config.clip_norm)
         found_inf = non_finite(norm)
@@ -85,5 +87,7 @@ class TrainingStep(Generic[B]):
         with reduction(self._model, reduce=last):
             with autocast(self._worker.device, self._config):
                 loss, scalars = self._task.loss(self._model, batch)
-            self._state.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call]
+            # A loss may be infinite where its gradient is not. NaN gradients tell all ranks.
+            finite = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+            self._state.scaler.scale(loss * (weight * finite)).backward()  # type: ignore[no-untyped-call]
         return {"loss": loss, **scalars}

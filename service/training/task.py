@@ -76,6 +76,17 @@ class Task(Protocol[B]):
         """
         ...
 
+    def counts(self) -> dict[str, float]:
+        """Returns what was counted since the start of the run, over all workers; often nothing.
+
+        All workers call it together, whenever they log and before each checkpoint, and get the
+        same.
+
+        Raises:
+            RunError: By these counts the run cannot go on.
+        """
+        ...
+
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Evaluates on all workers together and returns the same figures on each.
 

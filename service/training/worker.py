@@ -46,15 +46,15 @@ class Worker(Protocol):
         """Shows a line to the person who started the run. Only rank 0's are shown."""
         ...
 
-    def report(
-        self, step: int, metrics: Mapping[str, float], checkpoint: CheckpointContent | None
-    ) -> None:
+    def save(self, step: int, checkpoint: CheckpointContent | None) -> None:
         """Hands a checkpoint over for writing; every worker calls it at the same steps.
 
         Args:
             step: Optimiser steps done.
-            metrics: Figures that retention compares.
             checkpoint: What to write, already off the device; rank 0's alone, others pass None.
+
+        Raises:
+            StorageError: The checkpoint before could not be written.
         """
         ...
 
@@ -77,6 +77,21 @@ class Worker(Protocol):
         """Tells whether the run was asked to end early; rank 0 alone is asked."""
         ...
 
+    def save_requested(self) -> bool:
+        """Tells whether a checkpoint is wanted soon, because a node will be taken away.
+
+        Every worker calls it at the same steps; rank 0's answer holds.
+        """
+        ...
+
+    def moved_on(self) -> None:
+        """Tells that training made progress; costs microseconds. Who does not for long, hangs."""
+        ...
+
     def finish(self) -> None:
-        """Waits until everything handed over is safe."""
+        """Waits until everything handed over is safe.
+
+        Raises:
+            StorageError: The last checkpoint could not be written.
+        """
         ...

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.benchmark.checkpoints import measure_checkpoints
 from service.benchmark.coco_evaluation import measure_evaluation
 from service.benchmark.masks import measure_masks
 from service.benchmark.records import Record, append, read, table
@@ -42,6 +43,13 @@ def test_masks_agree_and_both_ways_are_timed() -> None:
     record = measure_masks(detections=9, height=60, width=80, rounds=2)
     assert record.agreement == "9 of 9 run lengths identical"
     assert len(record.ours_seconds) == len(record.peer_seconds) == 2
+
+
+def test_a_checkpoint_holds_what_torch_would_save() -> None:
+    record = measure_checkpoints(depth=18, rounds=1)
+    saved, _, of = record.agreement.partition(" of ")
+    assert of == f"{saved} tensors equal"
+    assert int(saved) > 100
 
 
 def test_figures_agree_with_two_workers() -> None:

@@ -56,6 +56,55 @@ def test_too_little_is_refused_with_what_there_is(
         plan_workers(ClusterConfig(**config), nodes)
 
 
+@pytest.mark.parametrize(
+    ("config", "nodes", "expected"),
+    [
+        ({"num_workers": 2, "min_workers": 1}, [LAPTOP], Plan(2, 1, 0, 1, 1)),
+        # The second node is not there yet.
+        ({"num_workers": 2, "min_workers": 1}, [Node(1, 0)], Plan(2, 1, 0, 1, 1)),
+        ({"num_workers": 8, "min_workers": 2}, [GPU_NODE], Plan(8, 4, 1, 1, 2)),
+        ({"num_workers": 8, "min_workers": 2}, [GPU_NODE, GPU_NODE], Plan(8, 4, 1, 2, 2)),
+        ({"min_workers": 4}, [GPU_NODE, GPU_NODE], Plan(8, 4, 1, 2, 4)),
+        ({"num_workers": 3, "min_workers": 3}, [Node(4, 0)], Plan(3, 1, 0, 1, 3)),
+    ],
+)
+def test_an_elastic_run_may_begin_with_fewer_workers(
+    config: dict[str, object], nodes: list[Node], expected: Plan
+) -> None:
+    plan = plan_workers(ClusterConfig(**config), nodes)
+    assert plan == expected
+    assert list(plan.sizes) == list(range(expected.min_workers or 0, expected.num_workers + 1))
+
+
+@pytest.mark.parametrize(
+    ("config", "nodes", "message"),
+    [
+        (
+            {"num_workers": 4, "min_workers": 3},
+            [LAPTOP],
+            "cluster.min_workers: 3 workers of 1 CPU each do not fit; the cluster has 2 CPU and 0 "
+            "GPU on 1 node, room for 2; lower cluster.min_workers or what each worker gets",
+        ),
+        (
+            {"min_workers": 3},
+            [Node(8, 0)],
+            "cluster.min_workers: 3 exceeds the 2 workers that cluster.num_workers=auto makes "
+            "here; set cluster.num_workers too",
+        ),
+    ],
+)
+def test_too_little_for_the_fewest_workers_is_refused(
+    config: dict[str, object], nodes: list[Node], message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        plan_workers(ClusterConfig(**config), nodes)
+    assert str(caught.value) == message
+
+
+def test_a_run_of_fixed_size_has_one_size() -> None:
+    assert list(plan_workers(ClusterConfig(), [LAPTOP]).sizes) == [2]
+
+
 def trials(workers: int, cpus: int, gpus: float, nodes: int, concurrent: int) -> TrialPlan:
     return TrialPlan(Plan(workers, cpus, gpus, nodes), concurrent)
 
@@ -146,6 +195,13 @@ def test_what_is_planned_fits(cpus: int, gpus: int, workers: int) -> None:
             [LAPTOP],
             "auto",
             "cluster.num_workers: a trial needs at least 1 worker; leave it at auto for 1",
+        ),
+        (
+            {"num_workers": 2, "min_workers": 1},
+            [GPU_NODE],
+            "auto",
+            "cluster.min_workers: the trials of a sweep keep their number of workers; leave it at "
+            "null",
         ),
         (
             {"num_workers": 2, "gpus_per_worker": 0.5},

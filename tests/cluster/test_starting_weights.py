@@ -94,6 +94,25 @@ def test_other_weights_say_nothing(tmp_path: Path) -> None:
     assert config.model.backbone == load(COCOConfig).model.backbone
 
 
+def test_a_checkpoint_names_no_files_to_build_on(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("model: {depth: 101}")
+    file = checkpoint / "config.yaml"
+    file.write_text(f"base: {tmp_path / 'other.yaml'}\n{file.read_text()}")
+    backbone = detector(checkpoint, tmp_path).model.backbone
+    assert isinstance(backbone, ResNetConfig)
+    assert backbone.depth == 34
+
+
+@pytest.mark.parametrize("text", ["", "model: 5", "model:", "[1]", "!!bool maybe", "{" * 500])
+def test_a_checkpoint_that_describes_no_model_is_named(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"odd/config\.yaml: ") as caught:
+        detector(folder, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_network_for_small_pictures_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "cifar"
     folder.mkdir()

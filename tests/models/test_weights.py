@@ -1,7 +1,9 @@
 """Starting from files: what is taken, what is left, what is refused."""
 
 import argparse
+import io
 import pickle
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,46 @@ class TestDamagedAndForeignFiles:
         (tmp_path / "plain.pt").write_bytes(pickle.dumps(Executable(trap)))
         for name in ("evil.pth", "old.pt", "plain.pt"):
             assert "reading pickles can run any code; save" in refusal(tmp_path / name)
+        assert not trap.exists()
+
+    def test_a_whole_pickled_network_is_refused(self, tmp_path: Path) -> None:
+        torch.save(network(), tmp_path / "network.pth")
+        message = refusal(tmp_path / "network.pth")
+        assert "refused: it holds a pickled service.models.network.ResidualNetwork" in message
+
+    @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+    def test_an_archive_with_a_program_is_refused(self, tmp_path: Path) -> None:
+        scripted = torch.jit.script(torch.nn.Linear(2, 2))
+        torch.jit.save(scripted, tmp_path / "scripted.pt")
+        assert "TorchScript" in refusal(tmp_path / "scripted.pt")
+
+    @pytest.mark.parametrize("name", ["weights.pkl", "weights.tar", "weights.npy", "weights"])
+    def test_endings_of_other_formats_are_not_tried(self, tmp_path: Path, name: str) -> None:
+        trap = tmp_path / "trap"
+        (tmp_path / name).write_bytes(pickle.dumps(Executable(trap)))
+        assert "unknown kind of file; give a checkpoint folder" in refusal(tmp_path / name)
+        assert not trap.exists()
+
+    def test_the_oldest_format_of_torch_is_refused(self, tmp_path: Path) -> None:
+        """A tar archive of pickles, before PyTorch 0.1."""
+        trap = tmp_path / "trap"
+        with tarfile.open(tmp_path / "oldest.pth", "w") as archive:
+            for name in ("sys_info", "storages", "tensors", "pickle"):
+                content = pickle.dumps(Executable(trap), protocol=2)
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        assert "cannot be read: " in refusal(tmp_path / "oldest.pth")
+        assert not trap.exists()
+
+    def test_a_folder_whose_weights_are_a_pickle_is_refused(self, tmp_path: Path) -> None:
+        trap = tmp_path / "trap"
+        folder = as_folder(network().state_dict(), tmp_path)
+        torch.save({"conv1.weight": Executable(trap)}, folder / "model.safetensors")
+        with pytest.raises(
+            ConfigurationError, match=r"model\.safetensors: damaged, cannot be read"
+        ):
+            load_weights(network(), str(folder))
         assert not trap.exists()
 
     def test_pickled_object_is_named(self, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_folder_is_there_after_waiting(tmp_path: Path) -> None:
 def test_an_error_is_raised_by_the_next_call_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     good = snapshot(content(nn.Linear(2, 2)))
-    with CheckpointWriter() as writer:
+    with CheckpointWriter(patience=()) as writer:
         writer.write(tmp_path / "file" / "c", good)
         with pytest.raises(NotADirectoryError):
             writer.write(tmp_path / "first", good)
@@ -74,7 +74,7 @@ def test_an_error_is_raised_by_the_next_call_once(tmp_path: Path) -> None:
 
 def test_leaving_the_context_raises_what_nobody_waited_for(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(NotADirectoryError), CheckpointWriter() as writer:
+    with pytest.raises(NotADirectoryError), CheckpointWriter(patience=()) as writer:
         writer.write(tmp_path / "file" / "c", snapshot(content(nn.Linear(2, 2))))
 
 

@@ -18,7 +18,7 @@ from toy import Recorder, SteeredWorker, ToyTask, local_worker, settings
 
 from service.config.durations import Duration
 from service.config.optimization import AdamWConfig, ConstantConfig, SGDConfig
-from service.training.checkpoint import read_checkpoint
+from service.training.checkpoint import CheckpointContent, read_checkpoint
 from service.training.loop import train
 from service.training.manifest import DamagedCheckpoint
 from service.training.optimizers import build_optimizer
@@ -146,13 +146,13 @@ def test_a_run_told_to_stop_ends_with_the_evaluations_checkpoint(tmp_path: Path)
     how, recorder = settings(**LONG), Recorder()
     worker = SteeredWorker(tmp_path, recorder, how, {8: "stop"})
     reported: list[int] = []
-    report = worker.report
+    save = worker.save
 
-    def counted(step: int, *rest: Any) -> None:  # noqa: ANN401
+    def counted(step: int, checkpoint: CheckpointContent | None) -> None:
         reported.append(step)
-        report(step, *rest)
+        save(step, checkpoint)
 
-    worker.report = counted  # type: ignore[method-assign]
+    worker.save = counted  # type: ignore[method-assign]
     figures = train(ToyTask(how.training), worker, how)
     assert max(recorder.metrics) == 8
     assert reported == [3, 4, 6, 8]

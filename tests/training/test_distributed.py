@@ -27,24 +27,29 @@ class Silent:
         self.latest_checkpoint = worker.latest_checkpoint
         self.stop_requested = worker.stop_requested
         self.turn = worker.turn
-        self.report = worker.report
+        self.save = worker.save
+        self.moved_on = worker.moved_on
+        self.save_requested = worker.save_requested
         # Retention tidies up what a killed writer left, so only the process that writes may do it.
         self.finish = worker.finish if rank == 0 else lambda: None
 
 
-def _task(rank: int, world_size: int) -> ToyTask:
-    """Returns a task whose network does not depend on how a batch is divided."""
+def _task(rank: int, world_size: int, *, divided: bool = False) -> ToyTask:
+    """Returns a task whose network does not depend on how a batch is divided, unless asked."""
     task = ToyTask(settings().training, rank, world_size)
-    task.model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(108, 4))
+    if not divided:
+        task.model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(108, 4))
     return task
 
 
-def _work(rank: int, world_size: int, port: int, folder: Path, poisoned: frozenset[int]) -> None:
+def _work(
+    rank: int, world_size: int, port: int, folder: Path, poisoned: frozenset[int], divided: bool
+) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=world_size)
     how = settings()
-    task = _task(rank, world_size)
+    task = _task(rank, world_size, divided=divided)
     task.poisoned = poisoned
     worker = Silent(local_worker(folder, Recorder(), how), rank, world_size)
     train(task, worker, how)
@@ -52,12 +57,14 @@ def _work(rank: int, world_size: int, port: int, folder: Path, poisoned: frozens
     dist.destroy_process_group()
 
 
-def _train(folder: Path, world_size: int, poisoned: frozenset[int] = frozenset()) -> list[dict]:
+def _train(
+    folder: Path, world_size: int, poisoned: frozenset[int] = frozenset(), *, divided: bool = False
+) -> list[dict]:
     folder.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    multiprocessing.spawn(_work, (world_size, port, folder, poisoned), nprocs=world_size)
+    multiprocessing.spawn(_work, (world_size, port, folder, poisoned, divided), nprocs=world_size)
     return [torch.load(folder / f"rank{r}.pt", weights_only=True) for r in range(world_size)]
 
 
@@ -80,3 +87,13 @@ def test_nan_on_one_rank_skips_the_step_on_all(tmp_path: Path) -> None:
     assert weights[0]["1.weight"].isfinite().all()
     state = read_checkpoint(checkpoint_folder(tmp_path / "run", 8)).state
     assert state["guard"]["skipped"] == 1
+
+
+def test_one_worker_does_what_two_would_do_with_the_same_micro_batches(tmp_path: Path) -> None:
+    """Also where batch normalisation and dropout see micro-batches: an elastic run goes on so."""
+    two = _train(tmp_path / "two", 2, divided=True)[0]
+    how = settings(accumulation=2)
+    alone = ToyTask(how.training)
+    train(alone, local_worker(tmp_path / "one", Recorder(), how), how)
+    for name, parameter in alone.model.named_parameters():
+        torch.testing.assert_close(two[name], parameter.detach(), rtol=1e-4, atol=1e-5)

@@ -1,12 +1,13 @@
 """The loop: exact resumption, stopping, skipped steps, accumulation, what is logged and kept."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy import Recorder, ToyBatch, ToyTask, local_worker, settings
 
@@ -140,6 +141,24 @@ def test_a_step_with_nan_is_skipped_and_counted(tmp_path: Path, precision: str) 
     assert recorder.metrics[2]["train/skipped_steps"] == 0
     assert recorder.metrics[3]["train/skipped_steps"] == 1
     assert "train/loss" not in recorder.metrics[3]
+    assert recorder.metrics[8]["train/skipped_steps"] == 1
+    assert all(p.isfinite().all() for p in task.model.state_dict().values())
+
+
+class InfiniteLossTask(ToyTask):
+    """Has, in its third step, an infinite loss whose gradient is finite."""
+
+    def loss(self, model: nn.Module, batch: ToyBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        loss, scalars = super().loss(model, batch)
+        return (loss + torch.inf if self.begun[-1] == 2 else loss), scalars
+
+
+def test_an_infinite_loss_with_a_finite_gradient_is_skipped_too(tmp_path: Path) -> None:
+    how = settings(log_every=1)
+    recorder = Recorder()
+    task = InfiniteLossTask(how.training)
+    run(tmp_path, how, recorder, task)
+    assert recorder.metrics[2]["train/skipped_steps"] == 0
     assert recorder.metrics[8]["train/skipped_steps"] == 1
     assert all(p.isfinite().all() for p in task.model.state_dict().values())
 

@@ -61,7 +61,7 @@ class ToyTask:
         try:
             while True:
                 stream = torch.arange(position, position + size)[self._rank :: self._world_size]
-                for part in stream.tensor_split(parts):
+                for part in (stream[first::parts] for first in range(parts)):
                     inputs = self.inputs[part % SAMPLES].clone()
                     if position // size in self.poisoned and self._rank == 0:
                         inputs[0] = torch.nan
@@ -82,6 +82,9 @@ class ToyTask:
     def loss(self, model: nn.Module, batch: ToyBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
         logits = model(batch.inputs)
         return F.cross_entropy(logits, batch.labels), {"mean_logit": logits.detach().mean()}
+
+    def counts(self) -> dict[str, float]:
+        return {}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         logits = model(self.inputs)

@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from service.config.errors import ConfigurationError
-from service.config.loading import to_yaml
+from service.config.loading import read_mapping, to_yaml
 from service.config.sweep_files import SweepFile
 from service.data.atomic import whole_file
 
@@ -65,7 +63,7 @@ def check_resumable(folder: Path, config: SweepFile) -> None:
     Raises:
         ConfigurationError: Something that must stay has changed.
     """
-    begun = _fixed(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
+    begun = _fixed(read_mapping(folder / CONFIG))
     now = _fixed(config.model_dump(mode="json"))
     # A kind before the fields that come and go with it.
     for path in sorted(
@@ -80,7 +78,9 @@ def check_resumable(folder: Path, config: SweepFile) -> None:
 
 def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
     """Returns what must stay: the values by their dotted paths."""
-    search = {key: value for key, value in tree["sweep"].items() if key not in _FREE_FIELDS}
+    sweep = tree.get("sweep")
+    sections = sweep if isinstance(sweep, dict) else {}
+    search = {key: value for key, value in sections.items() if key not in _FREE_FIELDS}
     kept = {key: value for key, value in tree.items() if key not in _FREE_SECTIONS}
     return dict(_leaves({**kept, "sweep": search}, ""))
 

@@ -11,11 +11,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from service.cluster.console import announce
+from service.cluster.driver_lock import Claim, only_driver, was_only_taken
 from service.cluster.job import Application
 from service.cluster.preparation import base_request
 from service.cluster.resources import plan_trials
 from service.cluster.runs import check_name
-from service.cluster.session import absolute_storage, join, leave
+from service.cluster.session import absolute_storage, join, leave, submission_id
 from service.cluster.sweeps import folders
 from service.cluster.sweeps.summary import Summary
 from service.cluster.sweeps.sweep import SWEEP_TAG, Sweep
@@ -66,10 +67,15 @@ def run_sweep(config: SweepFile, application: Application, *, resume: bool) -> O
     """
     storage = absolute_storage(config.storage.path)
     config = _named(config, storage, resume)
+    with only_driver(storage / str(config.name), "sweep", submission_id()) as claim:
+        return _drive(config, storage, application, claim)
+
+
+def _drive(config: SweepFile, storage: Path, application: Application, claim: Claim) -> Outcome:
     ledger_file = folders.ledger(storage, config)
     announce(f"sweep {config.name}: checking the space and the data")
     proposals = build(config.sweep, RECIPES[config.sweep.pipeline], recipe_tree(config))
-    sweep = _prepare(config, storage, application, proposals.total)
+    sweep = _prepare(config, storage, application, proposals.total, claim)
     try:
         folders.record(sweep.folder, config)
         ledger = Ledger(ledger_file)
@@ -91,12 +97,14 @@ def _named(config: SweepFile, storage: Path, resume: bool) -> SweepFile:
                 "another name"
             )
         folders.check_resumable(storage / name, config)
-    elif (storage / name).exists():
+    elif (storage / name).exists() and not was_only_taken(storage / name):
         raise ConfigurationError(f"name: {storage / name} is no sweep; choose another name")
     return config
 
 
-def _prepare(config: SweepFile, storage: Path, application: Application, trials: int) -> Sweep:
+def _prepare(
+    config: SweepFile, storage: Path, application: Application, trials: int, claim: Claim
+) -> Sweep:
     """Checks what would fail in every trial, and shares the cluster out."""
     recipe = RECIPES[config.sweep.pipeline].model_validate(recipe_tree(config))
     measured = application.metrics(recipe)
@@ -120,7 +128,7 @@ def _prepare(config: SweepFile, storage: Path, application: Application, trials:
     except ConfigurationError:
         leave()
         raise
-    return Sweep(config, storage, application, facts, plan, request)
+    return Sweep(config, storage, application, facts, plan, request, claim)
 
 
 def _run(sweep: Sweep, ledger: Ledger, proposals: Proposals) -> Outcome:

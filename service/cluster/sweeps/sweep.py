@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from service.cluster.driver_lock import Claim
 from service.cluster.job import Application, Facts, Job
 from service.cluster.resources import TrialPlan
 from service.config.run import RunConfig
@@ -36,6 +37,8 @@ class Sweep:
     """Workers of a trial, trials at the same time."""
     request: RunRequest | None
     """The summary's run in MLflow; None if nothing is recorded there."""
+    claim: Claim
+    """The driver's right to the sweep and to its trials."""
 
     @property
     def search(self) -> SweepConfig:
@@ -97,7 +100,15 @@ class Sweep:
         facts = self._facts(config, point)
         training = config.training
         length = RunLength(facts.samples_per_epoch, training.batch_size, training.duration)
-        job = Job(config, self.storage, self.application, length, None, steered=self.steered)
+        job = Job(
+            config,
+            self.storage,
+            self.application,
+            length,
+            None,
+            steered=self.steered,
+            claim=self.claim,
+        )
         return replace(job, request=self._request(job, facts, number, point))
 
     def _facts(self, config: RunConfig, point: Point) -> Facts:

@@ -122,6 +122,8 @@ class TrialActor(tune.Trainable):
 
     def _failed(self, error: Exception) -> dict[str, Any]:
         cause = root_cause(error)
+        # Another driver took the sweep over, and runs this trial itself.
+        self._sweep.claim.check()
         text = "".join(traceback.format_exception(cause))
         return self._failure(f"{type(cause).__name__}: {cause}", text)
 
