@@ -11,6 +11,9 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 sys.path[:0] = [str(_HERE), str(_HERE / "training")]
 
+# Tests run in several processes, which would be in each other's way with more threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Some tests import Ray, which reads this then; others start a cluster in this process later.
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

@@ -43,7 +43,7 @@ def program(pipeline: str) -> list[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     """Returns the environment of a pipeline; each test starts a cluster of its own."""
-    foreign = ("RAY_", "MLFLOW_")
+    foreign = ("RAY_", "MLFLOW_", "OMP_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
     return kept | {"PYTHONUNBUFFERED": "1"} | variables
 

@@ -15,6 +15,7 @@ from service.cluster.watchdog import MARGIN
 from service.config.training import ClusterConfig
 
 _STARTS = 3
+_RAYS_RECORD = "checkpoint_manager_snapshot.json"
 
 
 def run_on_ray(job: Job, plan: Plan) -> None:
@@ -57,6 +58,8 @@ def run_on_ray(job: Job, plan: Plan) -> None:
         ),
     )
     forget(job.folder)
+    # Runs of earlier versions have one; a damaged one would end the run, an old one mislead Ray.
+    (job.folder / _RAYS_RECORD).unlink(missing_ok=True)
     try:
         trainer.fit()
     except TrainingFailedError:

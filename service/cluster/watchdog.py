@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -84,6 +84,8 @@ class Watchdog:
         self._file.close()
         if not self._path.stat().st_size:
             self._path.unlink()
+            with suppress(OSError):  # another worker's is in it
+                self._path.parent.rmdir()
 
     def _watch(self) -> None:
         while not self._over.wait(min(1.0, self._timeout / 20)):

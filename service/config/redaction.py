@@ -20,7 +20,7 @@ def redact(text: str) -> str:
     """Returns a text without the credentials of its addresses and of the environment.
 
     User names, passwords and tokens in addresses become ***, and so do the values of environment
-    variables whose names end like MLFLOW_TRACKING_USER_INFO or RAY_AUTH_TOKEN.
+    variables whose names end like MLFLOW_TRACKING_PASSWORD or RAY_AUTH_TOKEN.
     """
     text = _QUERY.sub(r"\1***", _USER.sub("***@", text))
     for secret in _environment_secrets():

@@ -114,6 +114,42 @@ def losses(storage: Path) -> dict[int, float]:
     return found
 
 
+def lose_and_give_back(run: Run, cluster: Cluster) -> tuple[int, int]:
+    """Announces that a node goes, takes it, gives another one, and kills that.
+
+    Returns:
+        Steps recorded when the first was announced to go, and when the second came.
+    """
+    run.wait_for(2)
+    leaving = cluster.worker_nodes.copy().pop()
+    announced = len(run.workers)
+    drain(cluster, leaving.node_id, 10)
+    while not checkpoint_folders(run.storage / "run"):
+        assert run.process.poll() is None
+        time.sleep(0.1)
+    assert set(run.workers) == {2}  # it is there before the node goes
+    time.sleep(10)
+    cluster.remove_node(leaving, allow_graceful=False)
+    run.wait_for(1)
+    joined = len(run.workers)
+    cluster.add_node(num_cpus=1)
+    run.wait_for(2)
+    cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+    run.wait_for(1)
+    return announced, joined
+
+
+def losses_of_one_worker(storage: Path, steps: int) -> dict[int, float]:
+    """Returns those of an undisturbed run with the same micro-batches."""
+    options = ("--local", "training.accumulation=2", "tracking.enabled=false")
+    with driver(storage, *options) as process:
+        run = Run(process, storage)
+        while len(run.workers) < steps:
+            assert process.poll() is None
+            time.sleep(0.1)
+    return losses(storage)
+
+
 def test_a_run_goes_on_with_the_nodes_that_are_there(
     tmp_path: Path, cluster: Cluster, server: MlflowServer
 ) -> None:
@@ -128,22 +164,7 @@ def test_a_run_goes_on_with_the_nodes_that_are_there(
         **token,
     ) as process:
         run = Run(process, storage)
-        run.wait_for(2)
-        leaving = cluster.worker_nodes.copy().pop()
-        announced = len(run.workers)
-        drain(cluster, leaving.node_id, 10)
-        while not checkpoint_folders(storage / "run"):
-            assert process.poll() is None
-            time.sleep(0.1)
-        assert set(run.workers) == {2}  # it is there before the node goes
-        time.sleep(10)
-        cluster.remove_node(leaving, allow_graceful=False)
-        run.wait_for(1)
-        joined = len(run.workers)
-        cluster.add_node(num_cpus=1)
-        run.wait_for(2)
-        cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
-        run.wait_for(1)
+        announced, joined = lose_and_give_back(run, cluster)
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 143, said
@@ -158,14 +179,7 @@ def test_a_run_goes_on_with_the_nodes_that_are_there(
     assert sum(text.startswith("1 of 2 workers: the batch stays 32") for text in told) == 2
     assert [workers for workers, _ in groupby(run.workers)] == [2, 1, 2, 1]
 
-    with driver(
-        tmp_path / "twin", "--local", "training.accumulation=2", "tracking.enabled=false"
-    ) as twin:
-        undisturbed = Run(twin, tmp_path / "twin")
-        while len(undisturbed.workers) < len(run.workers):
-            assert twin.poll() is None
-            time.sleep(0.1)
-    expected, found = losses(tmp_path / "twin"), losses(storage)
+    expected, found = losses_of_one_worker(tmp_path / "twin", len(run.workers)), losses(storage)
     assert max(abs(found[step] / expected[step] - 1) for step in found) < 1e-3
 
     client = MlflowClient(server.uri)

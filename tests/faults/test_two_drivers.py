@@ -119,6 +119,8 @@ def test_a_run_goes_on_at_once_after_its_driver_on_ray_was_killed(tmp_path: Path
         wait_for_step(first, tmp_path, 10)
     finally:
         first.kill()
+    # Ray would end the run for it.
+    (tmp_path / "run" / "checkpoint_manager_snapshot.json").write_text('{"checkpoint_re')
     steps = max(logged(tmp_path)) + 20
     done = run_pipeline(tmp_path, "--resume", *options, f"training.duration={steps}st")
     first.communicate()

@@ -45,7 +45,7 @@ class Ending:
             trial: The trial.
             trials: All trials so far.
         """
-        self._prune(trials)
+        remove_losers(self._sweep, trials)
         tags = {"trial_status": trial.status, **self._checkpoint_tag(trial)}
         if trial.status == "stopped":
             tags["stopped_at_epoch"] = f"{trial.epochs:g}"
@@ -100,14 +100,6 @@ class Ending:
         if trial.status != "running" and not any(problems):
             _closed(job.folder).touch()
 
-    def _prune(self, trials: Sequence[Trial]) -> None:
-        search = self._sweep.search
-        leaders = {trial.number for trial in ranked(trials, search.mode)[: search.keep]}
-        for trial in trials:
-            if trial.status != "running" and trial.number not in leaders:
-                for folder in checkpoint_folders(self._sweep.trial_folder(trial.number)):
-                    remove_checkpoint(folder)
-
     def _checkpoint_tag(self, trial: Trial) -> dict[str, str]:
         best = self._best_checkpoint(trial.number)
         return {"checkpoint": str(best)} if best else {}
@@ -115,6 +107,23 @@ class Ending:
     def _best_checkpoint(self, number: int) -> Path | None:
         search = self._sweep.search
         return best_checkpoint(self._sweep.trial_folder(number), search.metric, search.mode)
+
+
+def remove_losers(sweep: Sweep, trials: Sequence[Trial]) -> None:
+    """Removes the checkpoints of trials that ended and are not among the best.
+
+    A worker that is being ended may still write one, so that it takes another look in the end.
+
+    Args:
+        sweep: The sweep.
+        trials: All trials so far.
+    """
+    search = sweep.search
+    leaders = {trial.number for trial in ranked(trials, search.mode)[: search.keep]}
+    for trial in trials:
+        if trial.status != "running" and trial.number not in leaders:
+            for folder in checkpoint_folders(sweep.trial_folder(trial.number)):
+                remove_checkpoint(folder)
 
 
 def _closed(folder: Path) -> Path:

@@ -18,6 +18,7 @@ from service.cluster.resources import plan_trials
 from service.cluster.runs import check_name
 from service.cluster.session import absolute_storage, join, leave, submission_id
 from service.cluster.sweeps import folders
+from service.cluster.sweeps.ending import remove_losers
 from service.cluster.sweeps.summary import Summary
 from service.cluster.sweeps.sweep import SWEEP_TAG, Sweep
 from service.config.errors import ConfigurationError
@@ -140,6 +141,7 @@ def _run(sweep: Sweep, ledger: Ledger, proposals: Proposals) -> Outcome:
         with _stoppable(tuning):
             tuning.run(summary.log)
         clear_leftovers()
+        remove_losers(sweep, ledger.trials)
         summary.finish(stopped=tuning.stopped)
     shutil.rmtree(folders.tune_folder(sweep.folder), ignore_errors=True)
     return Outcome(sweep, ledger, tuning.stopped, summary.compare_address(), tuning.gaps)
