@@ -62,7 +62,8 @@ def test_a_second_driver_is_refused_until_the_first_is_dead(
         wait_for_step(first, tmp_path, max(logged(tmp_path)) + 3)
     finally:
         first.kill()
-    # Nobody has waited for it yet, so its process is still listed.
+    # Its process stays listed as dead until somebody asks for its exit status.
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
     steps = max(logged(tmp_path)) + 4
     assert resumed(tmp_path, steps) == 0, capsys.readouterr()
     first.communicate()
