@@ -1,121 +1,99 @@
 """Measures this service against the usual ways to do the same, and makes tables of the results."""
 
 import argparse
+import importlib
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
-from service.benchmark.records import Record, append, read, table
+from service.benchmark.records import append, read, table
 from service.config.errors import ConfigurationError
 
-# Each subcommand imports what it measures when it runs: a table is there at once.
-
-_SEED = 0
+# Each is a module of service.benchmark, imported when it measures: help and tables are there at
+# once. Several libraries are fast only if nothing else runs, so `all` gives each its own process.
+MEASUREMENTS = {
+    "masks": ("masks", "masks to run lengths, against torchvision and pycocotools"),
+    "coco-evaluation": ("coco_evaluation", "COCO's figures, against pycocotools"),
+    "checkpoint": ("checkpoints", "how long training waits, against torch.save"),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints and records, or prints a table; returns the exit status."""
-    options = _parse(arguments)
+    name = next(iter(arguments), "")
+    parser = _parser(measuring=name if name in MEASUREMENTS else None)
+    options = parser.parse_args(arguments)
     try:
-        if options.what == "report":
-            print(table(read(options.file)))
-            return 0
-        for record in options.measure(options):
-            print(record, flush=True)
-            if options.output is not None:
-                append(record, options.output)
+        status: int = options.run(options)
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return status
+
+
+def _measure(options: argparse.Namespace) -> int:
+    for record in options.module.measure(options):
+        print(record, flush=True)
+        if options.output is not None:
+            append(record, options.output)
     return 0
 
 
-def _evaluation(options: argparse.Namespace) -> Iterator[Record]:
-    from service.benchmark.coco_evaluation import Kind, measure_evaluation
-    from service.benchmark.scenes import (
-        jittered_detections,
-        made_up_truth,
-        read_truth,
-        repeated_truth,
-    )
-
-    if options.annotations is None:
-        truth = made_up_truth(options.pictures, _SEED)
-    else:
-        truth = repeated_truth(read_truth(options.annotations), options.pictures)
-    kinds: tuple[Kind, ...] = ("box", "mask") if options.kind == "both" else (options.kind,)
-    found = jittered_detections(truth, options.detections_per_picture, _SEED, masks="mask" in kinds)
-    for kind in kinds:
-        yield measure_evaluation(
-            truth, found, kind=kind, workers=options.workers, rounds=options.rounds
-        )
+def _all(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        output = options.output or Path(folder) / "benchmark.jsonl"
+        before = len(read(output)) if output.exists() else 0
+        failed = [name for name in MEASUREMENTS if _measured_apart(name, output, options.quick)]
+        print(f"\n{table(read(output)[before:])}" if output.exists() else "")
+    if failed:
+        print(f"error: not measured: {', '.join(failed)}; see above", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _masks(options: argparse.Namespace) -> Iterator[Record]:
-    from service.benchmark.masks import measure_masks
-
-    yield measure_masks(
-        detections=options.detections,
-        height=options.height,
-        width=options.width,
-        rounds=options.rounds,
-    )
+def _measured_apart(name: str, output: Path, quick: bool) -> int:
+    """Measures in a process of its own; returns its exit status."""
+    shorter = _module(name).QUICK if quick else ()
+    command = [sys.executable, __file__, name, *shorter, "--output", str(output)]
+    return subprocess.run(command, check=False).returncode  # noqa: S603
 
 
-def _checkpoint(options: argparse.Namespace) -> Iterator[Record]:
-    from service.benchmark.checkpoints import measure_checkpoints
+def _report(options: argparse.Namespace) -> int:
+    print(table(read(options.file)))
+    return 0
 
-    yield measure_checkpoints(depth=options.depth, rounds=options.rounds)
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"service.benchmark.{MEASUREMENTS[name][0]}")
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+def _parser(measuring: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Measures this service against the usual ways to do the same.",
-        epilog="example: python pipelines/benchmark.py masks --output benchmark.jsonl",
+        epilog="example: python pipelines/benchmark.py all --quick --output benchmark.jsonl",
     )
     parts = parser.add_subparsers(dest="what", required=True)
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--rounds", type=_positive, default=5, help="rounds of both ways")
-    common.add_argument("--output", type=Path, help="file to which a JSON line is added")
-
-    evaluation = parts.add_parser(
-        "coco-evaluation", parents=[common], help="COCO's figures, against pycocotools"
-    )
-    evaluation.set_defaults(measure=_evaluation)
-    evaluation.add_argument("--pictures", type=_positive, default=5000)
-    evaluation.add_argument("--detections-per-picture", type=_positive, default=50, help="mean")
-    evaluation.add_argument("--workers", type=_positive, default=2)
-    evaluation.add_argument("--kind", choices=("box", "mask", "both"), default="both")
-    evaluation.add_argument(
-        "--annotations",
-        type=Path,
-        help="COCO annotation file, repeated up to --pictures; without, objects are made up",
-    )
-
-    masks = parts.add_parser(
-        "masks", parents=[common], help="masks to run lengths, against torchvision and pycocotools"
-    )
-    masks.set_defaults(measure=_masks)
-    masks.add_argument("--detections", type=_positive, default=100)
-    masks.add_argument("--height", type=_positive, default=480, help="of the picture, pixels")
-    masks.add_argument("--width", type=_positive, default=640, help="of the picture, pixels")
-
-    checkpoint = parts.add_parser(
-        "checkpoint", parents=[common], help="how long training waits, against torch.save"
-    )
-    checkpoint.set_defaults(measure=_checkpoint)
-    checkpoint.add_argument("--depth", type=int, choices=(18, 34, 50, 101, 152), default=152)
-
+    for name, (_, summary) in MEASUREMENTS.items():
+        part = parts.add_parser(name, help=summary, description=f"Measures {summary}.")
+        _takes_output(part)
+        if name == measuring:
+            module = _module(name)
+            module.add_arguments(part)
+            part.set_defaults(run=_measure, module=module)
+    everything = parts.add_parser("all", help="all of these, and a table")
+    everything.add_argument("--quick", action="store_true", help="smaller, in under ten minutes")
+    _takes_output(everything)
+    everything.set_defaults(run=_all)
     report = parts.add_parser("report", help="a table of recorded measurements")
     report.add_argument("file", type=Path, help="what --output wrote")
-    return parser.parse_args(arguments)
+    report.set_defaults(run=_report)
+    return parser
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
+def _takes_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", type=Path, help="file to which a JSON line is added")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """COCO's figures on several workers: ours against pycocotools in one process."""
 
+import argparse
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,16 +12,52 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from service.benchmark.arguments import positive
+from service.benchmark.goals import times_as_fast
 from service.benchmark.peers import figures_of, pycocotools_evaluation, quiet_truth
 from service.benchmark.records import Record
+from service.benchmark.scenes import (
+    jittered_detections,
+    made_up_truth,
+    read_truth,
+    repeated_truth,
+)
 from service.benchmark.timing import Prepared, alternate
 from service.detection.evaluation.average_precision import Kind, evaluate_detections
 from service.detection.evaluation.detections import PictureDetections
 from service.detection.evaluation.results import coco_results
 
-__all__ = ["GOAL", "Kind", "measure_evaluation"]
+QUICK: tuple[str, ...] = ("--pictures", "1000", "--rounds", "3")
 
-GOAL = 3.0
+_SEED = 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this measurement's options."""
+    parser.add_argument("--rounds", type=positive, default=5, help="rounds of both ways")
+    parser.add_argument("--pictures", type=positive, default=5000)
+    parser.add_argument("--detections-per-picture", type=positive, default=50, help="mean")
+    parser.add_argument("--workers", type=positive, default=2)
+    parser.add_argument("--kind", choices=("box", "mask", "both"), default="both")
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        help="COCO annotation file, repeated up to --pictures; without, objects are made up",
+    )
+
+
+def measure(options: argparse.Namespace) -> Iterator[Record]:
+    """Measures as the options say."""
+    if options.annotations is None:
+        truth = made_up_truth(options.pictures, _SEED)
+    else:
+        truth = repeated_truth(read_truth(options.annotations), options.pictures)
+    kinds: tuple[Kind, ...] = ("box", "mask") if options.kind == "both" else (options.kind,)
+    found = jittered_detections(truth, options.detections_per_picture, _SEED, masks="mask" in kinds)
+    for kind in kinds:
+        yield measure_evaluation(
+            truth, found, kind=kind, workers=options.workers, rounds=options.rounds
+        )
 
 
 def measure_evaluation(
@@ -56,9 +93,9 @@ def measure_evaluation(
             f"{sum(map(len, found))} detections, workers: {workers}"
         ),
         peer="pycocotools, one process",
-        ours_seconds=times.ours,
-        peer_seconds=times.peer,
-        goal=GOAL,
+        ours=times.ours,
+        peers=times.peer,
+        goal=times_as_fast(3),
         agreement=f"{same} of {len(theirs)} figures equal to the last digit",
     )
 

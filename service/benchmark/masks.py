@@ -1,17 +1,40 @@
 """Masks of a picture's detections to run lengths: ours against torchvision and pycocotools."""
 
+import argparse
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from service.benchmark.arguments import positive
+from service.benchmark.goals import times_as_fast
 from service.benchmark.peers import torchvision_masks
 from service.benchmark.records import Record
 from service.benchmark.timing import Preparation, alternate
 from service.detection.evaluation.masks import encode_masks
 
-GOAL = 5.0
+QUICK: tuple[str, ...] = ()
 
 _SIDE = 28
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds this measurement's options."""
+    parser.add_argument("--rounds", type=positive, default=5, help="rounds of both ways")
+    parser.add_argument("--detections", type=positive, default=100)
+    parser.add_argument("--height", type=positive, default=480, help="of the picture, pixels")
+    parser.add_argument("--width", type=positive, default=640, help="of the picture, pixels")
+
+
+def measure(options: argparse.Namespace) -> Iterator[Record]:
+    """Measures as the options say."""
+    yield measure_masks(
+        detections=options.detections,
+        height=options.height,
+        width=options.width,
+        rounds=options.rounds,
+    )
 
 
 def measure_masks(*, detections: int, height: int, width: int, rounds: int) -> Record:
@@ -37,9 +60,9 @@ def measure_masks(*, detections: int, height: int, width: int, rounds: int) -> R
     return Record(
         what=f"masks of {detections} detections in a picture of {width} × {height}",
         peer="torchvision paste + pycocotools encode",
-        ours_seconds=times.ours,
-        peer_seconds=times.peer,
-        goal=GOAL,
+        ours=times.ours,
+        peers=times.peer,
+        goal=times_as_fast(5),
         agreement=f"{same} of {detections} run lengths identical",
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from service.benchmark.checkpoints import measure_checkpoints
 from service.benchmark.coco_evaluation import measure_evaluation
+from service.benchmark.goals import Goal, at_most, share, times_as_fast
 from service.benchmark.masks import measure_masks
 from service.benchmark.records import Record, append, read, table
 from service.benchmark.scenes import jittered_detections, made_up_truth, read_truth, repeated_truth
@@ -31,9 +32,9 @@ def _record(**fields: object) -> Record:
     given = {
         "what": "a | b",
         "peer": "other",
-        "ours_seconds": (1.0, 1.0, 2.0),
-        "peer_seconds": (5.0, 4.0, 6.0),
-        "goal": 3.0,
+        "ours": (1.0, 1.0, 2.0),
+        "peers": (5.0, 4.0, 6.0),
+        "goal": times_as_fast(3),
         "agreement": "the same",
     }
     return Record(**{**given, **fields})
@@ -42,7 +43,7 @@ def _record(**fields: object) -> Record:
 def test_masks_agree_and_both_ways_are_timed() -> None:
     record = measure_masks(detections=9, height=60, width=80, rounds=2)
     assert record.agreement == "9 of 9 run lengths identical"
-    assert len(record.ours_seconds) == len(record.peer_seconds) == 2
+    assert len(record.ours) == len(record.peers) == 2
 
 
 def test_a_checkpoint_holds_what_torch_would_save() -> None:
@@ -98,15 +99,34 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
     append(_record(what="later"), file)
     first, second = read(file)
     assert first.versions == _record().versions
-    assert first.times.ratio == 4.0
+    assert first.figures == (5.0, 4.0, 3.0)
+    assert first.goal.met(first.figures)
     assert second.what == "later"
+
+
+@pytest.mark.parametrize(
+    ("goal", "figure", "met"),
+    [
+        (times_as_fast(4), "4 times as fast as other (3 to 5 in 3 rounds, goal ≥ 4: met)", True),
+        (times_as_fast(4.1), "(3 to 5 in 3 rounds, goal ≥ 4.1: missed)", False),
+        (share(0.25), "0.25 of other (0.2 to 0.3333 in 3 rounds, goal ≤ 0.25: met)", True),
+        (share(0.2), "goal ≤ 0.2: missed)", False),
+        (at_most(1), ": 1 s (1 to 2 in 3 rounds, goal ≤ 1: met)", True),
+        (at_most(0.9), "goal ≤ 0.9: missed)", False),
+    ],
+)
+def test_a_goal_bounds_the_median(goal: Goal, figure: str, met: bool) -> None:
+    record = _record(goal=goal)
+    assert figure in str(record)
+    assert ("missed" in table([record])) is not met
 
 
 def test_a_table_has_a_row_for_each_record() -> None:
     lines = table([_record(), _record(what="later")]).splitlines()
-    assert len(lines) == 4
-    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
-    assert "**4.00** (3.00–5.00, 3 rounds)" in lines[2]
+    assert len({line.replace("\\|", "").count("|") for line in lines[:4]}) == 1
+    assert "**4** (3–5, 3 rounds)" in lines[2]
+    assert lines[4] == ""
+    assert len(lines) == 6  # one machine
 
 
 def test_real_annotations_are_repeated_under_new_ids(tmp_path: Path) -> None:
