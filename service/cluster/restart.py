@@ -5,6 +5,7 @@ from pathlib import Path
 
 from service.cluster.fatal import reason_of_restart
 from service.cluster.job import Job
+from service.cluster.watchdog import stack_files
 from service.tracking.journal import METRICS_JOURNAL
 from service.tracking.records import MetricRecord, scan_records
 
@@ -43,8 +44,15 @@ class Restart:
         why = f" ({reason})" if reason else ""
         return (
             f"the workers were started again{why} and go on from {where}; {again} steps are done "
-            "again"
+            f"again{self._hung(self._before)}"
         )
+
+    def _hung(self, before: MetricRecord) -> str:
+        """Tells where the stacks are if workers hung since their last figures."""
+        for file in stack_files(self._folder):
+            if 1000 * file.stat().st_mtime > before.time:
+                return f"; where each worker hung: {file.parent}"
+        return ""
 
     def figures(self, step: int) -> dict[str, float]:
         """Returns, once, the time it took to come to a step that was not done before.

@@ -24,9 +24,10 @@ def _wait_until(holds: Callable[[], bool], driver: "subprocess.Popen[str]") -> N
 
 def test_a_file_server_that_hangs_and_comes_back(tmp_path: Path) -> None:
     options = ("name=run", "training.duration=20ep", "training.log_every=1")
+    saving = ("checkpoint.every_steps=2", "tracking.enabled=false")
     cluster = ("cluster.num_workers=2", f"cluster.collective_timeout={TIMEOUT}")
     driver = subprocess.Popen(
-        command(tmp_path, *options, *cluster),
+        command(tmp_path, *options, *saving, *cluster),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -34,7 +35,7 @@ def test_a_file_server_that_hangs_and_comes_back(tmp_path: Path) -> None:
     )
     run = tmp_path / "run"
     try:
-        _wait_until(lambda: any(r.step > 2 for r in journal(tmp_path, "run")), driver)
+        _wait_until(lambda: any(run.glob("step_*")), driver)
         picture = next(iter((tmp_path / "datasets").glob("*/train/*/*")))
         aside = tmp_path / "aside"
         # Who opens it waits for ever, as for a file server that does not answer.
@@ -48,6 +49,7 @@ def test_a_file_server_that_hangs_and_comes_back(tmp_path: Path) -> None:
         driver.kill()
     assert driver.returncode == 0, output
     assert "and go on from the checkpoint of step" in output
+    assert f"where each worker hung: {run / 'stacks'}" in output
     steps = [r.step for r in journal(tmp_path, "run") if "train/loss" in r.metrics]
     assert steps == list(range(1, 8 * 20 + 1))
     stacks = [file.read_text() for file in stack_files(run)]
