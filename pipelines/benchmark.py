@@ -18,6 +18,20 @@ MEASUREMENTS = {
     "masks": ("masks", "masks to run lengths, against torchvision and pycocotools"),
     "coco-evaluation": ("coco_evaluation", "COCO's figures, against pycocotools"),
     "checkpoint": ("checkpoints", "how long training waits, against torch.save"),
+    "pictures": ("pictures", "JPEG to views on one core, against torchvision with Pillow"),
+    "loader": ("loader", "batches from loading processes, against torchvision's and timm's"),
+    "scan": ("scan", "listing pictures again, against ImageFolder"),
+    "start": ("start", "from a command to its first training step"),
+    "limits": (
+        "limits",
+        "what limits a recipe here: the cores that prepare pictures, or the device",
+    ),
+    "step": ("steps", "a training step under the service, against a bare loop"),
+    "logging": ("step_logging", "five metrics a step over HTTP, against MLflow's own logging"),
+    "regularizers": ("regularizers", "ShakeDrop's time and memory, against the plain network"),
+    "shakedrop-ports": ("shakedrop_ports", "ShakeDrop, against public ports' formulation"),
+    "precision": ("precision", "training.precision=auto, against fp32"),
+    "cifar-pictures": ("cifar_pictures", "small pictures to views, against torchvision"),
 }
 
 

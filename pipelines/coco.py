@@ -5,8 +5,8 @@ from pathlib import Path
 
 from service.cluster.applications import DETECTION
 from service.cluster.pipeline import Pipeline, run_pipeline
+from service.cluster.tables import regularizers_table
 from service.config.coco import COCOConfig
-from service.models.regularizer_catalogue import regularizer_table
 
 _CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "coco"
 
@@ -19,7 +19,7 @@ PIPELINE = Pipeline(
     schema=COCOConfig,
     default=_CONFIGS / "drawn.yaml",
     application=DETECTION,
-    tables={"list-regularizers": regularizer_table},
+    tables={"list-regularizers": regularizers_table},
 )
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from service.cluster.applications import CLASSIFICATION
 from service.cluster.pipeline import Pipeline, run_pipeline
+from service.cluster.tables import models_table, regularizers_table
 from service.config.imagenet import ImageNetConfig
-from service.models.catalogue import table
-from service.models.regularizer_catalogue import regularizer_table
 
 _CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "imagenet"
 
@@ -20,7 +19,7 @@ PIPELINE = Pipeline(
     schema=ImageNetConfig,
     default=_CONFIGS / "drawn.yaml",
     application=CLASSIFICATION,
-    tables={"list-models": table, "list-regularizers": regularizer_table},
+    tables={"list-models": models_table, "list-regularizers": regularizers_table},
 )
 
 if __name__ == "__main__":

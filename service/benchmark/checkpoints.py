@@ -36,7 +36,8 @@ def measure(options: argparse.Namespace) -> Iterator[Record]:
 def measure_checkpoints(*, depth: int, rounds: int) -> Record:
     """Measures on this machine's temporary folder.
 
-    What the clock sees of ours is the copy and the handing over; the write before has ended.
+    What the clock sees of ours is the copy and the handing over; the write before has ended. The
+    first of ours, which takes its memory, is not counted.
 
     Args:
         depth: Layers of the ResNet, trained with momentum and a moving average.

@@ -5,12 +5,11 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from service.classification.checking import FIGURES
+
 
 class Tally:
     """Running counts of right answers on the device."""
-
-    NAMES = ("top1", "top5", "loss")
-    """What `figures` returns."""
 
     def __init__(self, device: torch.device) -> None:
         # Loss, top-1, top-5, pictures. float64 counts exactly up to 2^53.
@@ -47,4 +46,4 @@ class Tally:
                 f"evaluated {counted:.0f} pictures of {pictures}: the workers see different data"
             )
         values = (100 * top1 / pictures, 100 * top5 / pictures, loss / pictures)
-        return dict(zip(self.NAMES, values, strict=True))
+        return dict(zip(FIGURES, values, strict=True))

@@ -7,33 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from service.classification.checking import Recipe, datasets_folder
 from service.classification.evaluation import Tally
 from service.classification.loss import build_loss
 from service.classification.mixing import Mixing
 from service.config.changes import check_changes
-from service.config.cifar import CIFARConfig
-from service.config.errors import ConfigurationError
-from service.config.imagenet import ImageNetConfig
 from service.data.batch import Batch
 from service.data.loading import evaluation_batches, loading_processes, training_batches
 from service.data.normalization import Normalization
 from service.data.order import SampleOrder
 from service.data.preprocessing import preprocessing
 from service.data.skipping import SkippedPictures, most_skipped
-from service.data.splits import Splits, open_splits
+from service.data.splits import open_splits
 from service.models.build import build_network
 from service.models.weights import load_weights
 from service.training.length import RunLength
 from service.training.ramp import StrengthRamp
 from service.training.worker import Worker
-
-Recipe = ImageNetConfig | CIFARConfig
-"""The configurations this task understands."""
-
-
-def datasets_folder(storage: Path) -> Path:
-    """Returns the folder under the storage path that holds drawn pictures."""
-    return storage / "datasets"
 
 
 class ClassificationTask:
@@ -166,21 +156,3 @@ class ClassificationTask:
     def _loading_processes(self) -> int:
         worker = self._worker
         return loading_processes(self._config.data.loading_processes, worker.cpus, worker.device)
-
-
-def check(config: Recipe, storage: Path) -> Splits:
-    """Finds out what would fail on a worker before any worker starts, and returns the data.
-
-    Raises:
-        ConfigurationError: The data or the starting weights cannot be used.
-    """
-    splits = open_splits(config.data, datasets_folder(storage))
-    classes = len(splits.train.classes)
-    if config.model.classes is not None and config.model.classes < classes:
-        raise ConfigurationError(
-            f"model.classes: {config.model.classes} outputs cannot tell the data's {classes} "
-            "classes apart; leave it at null"
-        )
-    if config.model.weights is not None:
-        load_weights(build_network(config.model, classes), config.model.weights)
-    return splits

@@ -1,21 +1,21 @@
-"""The kinds of training that the pipelines run."""
+"""The kinds of training that the pipelines run.
+
+A driver needs no torch to start a run, so what does is imported where it is called.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from service.classification.evaluation import Tally
-from service.classification.task import ClassificationTask, Recipe, check
+from service.classification import checking
+from service.classification.checking import Recipe
 from service.cluster.job import Application, Facts
 from service.config.base import Range
 from service.config.coco import COCOConfig
 from service.config.regularizer import ShakeDropConfig
 from service.config.run import RunConfig
-from service.data.detection.coco import DetectionSet
 from service.data.pictures import Pictures, digest
-from service.detection.evaluation.report import FIGURES
-from service.detection.task import DetectionTask
-from service.detection.task import check as check_detection
-from service.models.catalogue import network_name
+from service.models.families import network_name
 from service.models.resolution import network_of
 from service.tracking.parameters import (
     Params,
@@ -25,9 +25,27 @@ from service.tracking.parameters import (
 )
 from service.tracking.request import DatasetSplit
 
+if TYPE_CHECKING:
+    from service.classification.task import ClassificationTask
+    from service.data.detection.coco import DetectionSet
+    from service.detection.task import DetectionTask
+    from service.training.worker import Worker
+
+
+def _classification_task(config: Recipe, storage: Path, worker: "Worker") -> "ClassificationTask":
+    from service.classification.task import ClassificationTask
+
+    return ClassificationTask(config, storage, worker)
+
+
+def _detection_task(config: COCOConfig, storage: Path, worker: "Worker") -> "DetectionTask":
+    from service.detection.task import DetectionTask
+
+    return DetectionTask(config, storage, worker)
+
 
 def _check_classification(config: Recipe, storage: Path) -> Facts:
-    splits = check(config, storage)
+    splits = checking.check(config, storage)
     return Facts(
         samples_per_epoch=len(splits.train),
         datasets=(
@@ -38,7 +56,9 @@ def _check_classification(config: Recipe, storage: Path) -> Facts:
 
 
 def _check_detection(config: COCOConfig, storage: Path) -> Facts:
-    checked = check_detection(config, storage)
+    from service.detection.task import check
+
+    checked = check(config, storage)
     train, evaluation = checked.splits.train, checked.splits.evaluation
     findings = [
         f"{split.annotation_file.name}: {line}"
@@ -56,7 +76,7 @@ def _check_detection(config: COCOConfig, storage: Path) -> Facts:
 
 
 def _split(
-    config: Recipe | COCOConfig, context: str, pictures: Pictures | DetectionSet, content: str
+    config: Recipe | COCOConfig, context: str, pictures: "Pictures | DetectionSet", content: str
 ) -> DatasetSplit:
     return DatasetSplit(
         name=f"{data_name(config)}-{context}",
@@ -86,10 +106,12 @@ def _detection_params(config: COCOConfig) -> Params:
 
 
 def _metrics(config: Recipe) -> tuple[str, ...]:
-    return _prefixed(config, Tally.NAMES)
+    return _prefixed(config, checking.FIGURES)
 
 
 def _detection_metrics(config: COCOConfig) -> tuple[str, ...]:
+    from service.detection.evaluation.report import FIGURES
+
     kinds = ("box", "mask") if config.model.kind == "mask_rcnn" else ("box",)
     return _prefixed(config, [f"{kind}_{figure}" for kind in kinds for figure in FIGURES])
 
@@ -100,16 +122,16 @@ def _prefixed(config: RunConfig, names: Iterable[str]) -> tuple[str, ...]:
 
 
 CLASSIFICATION = Application(
-    build_task=ClassificationTask,
+    build_task=_classification_task,
     check=_check_classification,
     params=_params,
     metrics=_metrics,
-    headlines=Tally.NAMES,
+    headlines=checking.FIGURES,
 )
 """Image classification."""
 
 DETECTION = Application(
-    build_task=DetectionTask,
+    build_task=_detection_task,
     check=_check_detection,
     params=_detection_params,
     metrics=_detection_metrics,

@@ -114,6 +114,51 @@ def only_driver(folder: Path, what: str, ray_job: str | None = None) -> Iterator
                 folder.rmdir()
 
 
+@contextmanager
+def held(folder: Path, what: str) -> Iterator[None]:
+    """Keeps drivers away from a folder for a moment; afterwards it looks as it did before.
+
+    What a killed driver left tells that its run was interrupted, and is put back.
+
+    Args:
+        folder: Folder of the run or sweep, which exists.
+        what: What it holds, as messages say it: "run" or "sweep".
+
+    Raises:
+        ConfigurationError: Another driver lives; the message names it.
+    """
+    file = folder / _FILE
+    left = file.read_bytes() if file.exists() else None
+    beaten_at = _beaten_at(file)
+    with only_driver(folder, what):
+        try:
+            yield
+        finally:
+            if left is not None and beaten_at is not None:
+                with whole_file(file) as unfinished:
+                    unfinished.write_bytes(left)
+                    # No sign of life.
+                    os.utime(unfinished, (beaten_at, beaten_at))
+
+
+def living_driver(folder: Path) -> Driver | None:
+    """Returns who drives what lies in a folder, as far as a look at it tells.
+
+    It neither writes nor waits: a driver on another machine whose clock is a minute behind may seem
+    gone. Whoever changes the folder takes it with `held`.
+    """
+    file = folder / _FILE
+    driver, beaten_at = _read(file), _beaten_at(file)
+    if driver is None or beaten_at is None:
+        return None
+    return driver if _lives(driver, time.time() - beaten_at) else None
+
+
+def was_left(folder: Path) -> bool:
+    """Tells whether a driver has the folder, or was killed before it gave it back."""
+    return (folder / _FILE).exists()
+
+
 def was_only_taken(folder: Path) -> bool:
     """Tells whether a driver took the folder and was killed before it wrote anything else."""
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= {_FILE}

@@ -4,17 +4,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.cluster.driver_lock import Claim
+from service.cluster.start_up import StartUp
 from service.config.loading import to_yaml
 from service.config.run import RunConfig
 from service.tracking.parameters import Params
 from service.tracking.request import DatasetSplit, RunRequest
 from service.training.length import RunLength
 from service.training.settings import Settings
-from service.training.task import Task
-from service.training.worker import Worker
+
+if TYPE_CHECKING:
+    from service.training.task import Task
+    from service.training.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Facts:
 class Application:
     """A kind of training: how a worker builds its task, and what is checked before."""
 
-    build_task: Callable[[Any, Path, Worker], Task[Any]]
+    build_task: "Callable[[Any, Path, Worker], Task[Any]]"
     """Makes the task on a worker from the configuration and the storage folder."""
     check: Callable[[Any, Path], Facts]
     """Raises ConfigurationError for what would fail on a worker."""
@@ -68,6 +71,8 @@ class Job:
     """Its driver's right to the run, or to the sweep it belongs to."""
     began: float = field(default_factory=time.time)
     """When its driver made it, seconds since 1970."""
+    start_up: StartUp | None = None
+    """What its driver has done so far; None if nobody waits for the first step."""
 
     @property
     def name(self) -> str:

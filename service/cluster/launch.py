@@ -1,29 +1,34 @@
 """The driver of a run: checks, starts, follows, ends."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from service.cluster import runs
 from service.cluster.console import Console, announce
 from service.cluster.driver_lock import Claim, TakenOverError, only_driver
 from service.cluster.job import Application, Job, stop_file
+from service.cluster.precision import with_begun_precision, with_precision
 from service.cluster.preparation import prepare
 from service.cluster.resources import Plan, plan_workers
 from service.cluster.session import absolute_storage, join, leave, submission_id
+from service.cluster.start_up import StartUp
+from service.cluster.stopping import stoppable
 from service.cluster.watchdog import stack_files
 from service.config.errors import ConfigurationError
 from service.config.failures import root_cause
 from service.config.run import RunConfig
 from service.models.resolution import resolved_run, run_label
-from service.tracking.address import reachable, redact
+from service.tracking.address import reachable, redact, resolve_uri
+from service.tracking.client import import_mlflow
 from service.tracking.runs import StartedRun, Status
-from service.tracking.tracker import end_run, start_run
+from service.tracking.tracker import close_ahead, end_run, start_run
 from service.training.length import check_micro_batches
 from service.training.retention import best_checkpoint, checkpoint_folders, read_metrics
+
+_STOPPED = "asked to stop"
 
 
 @dataclass(frozen=True)
@@ -60,18 +65,29 @@ def train(config: RunConfig, application: Application, *, resume: bool) -> Outco
 
 
 def _drive(config: RunConfig, storage: Path, application: Application, claim: Claim) -> Outcome:
+    start_up = StartUp().after("imports")
     announce(f"run {config.name}: checking the data")
     facts = application.check(config, storage)
+    start_up = start_up.after("data")
     for line in facts.findings:
         announce(line)
-    plan = _plan(config)
+    # One that no number of nodes could use is refused before anything starts.
+    uri = resolve_uri(config.tracking, storage, 1) if config.tracking.enabled else None
+    plan, lone = _plan(config, uri)
+    config = _with_precision(config, plan)
+    start_up = start_up.after("Ray")
     job = prepare(config, storage, application, facts, nodes=plan.nodes if plan else 1)
     runs.record(job.folder, job.config)
     stop_file(job.folder).unlink(missing_ok=True)
     started = _start_tracking(job)
-    job = replace(job, run_id=started.run_id if started else None, claim=claim)
+    job = replace(
+        job,
+        run_id=started.run_id if started else None,
+        claim=claim,
+        start_up=start_up.after("MLflow"),
+    )
     _announce_start(job, plan)
-    return _run(job, plan, started)
+    return _run(job, plan, started, lone=lone)
 
 
 def _named(config: RunConfig, storage: Path, resume: bool) -> RunConfig:
@@ -87,22 +103,51 @@ def _named(config: RunConfig, storage: Path, resume: bool) -> RunConfig:
                 "another name"
             )
         runs.check_resumable(storage / name, config)
-    return config
+    return with_begun_precision(config, storage / name / runs.CONFIG)
 
 
-def _plan(config: RunConfig) -> Plan | None:
-    """Joins the cluster and shares it out; None for a run in this process."""
+def _plan(config: RunConfig, uri: str | None) -> tuple[Plan | None, bool]:
+    """Joins the cluster and shares it out; no plan for a run in this process.
+
+    Args:
+        config: The configuration.
+        uri: Where MLflow is, if it is used.
+
+    Returns:
+        The plan, and whether the cluster was started for this run.
+    """
     if config.cluster.num_workers == 0:
         check_micro_batches(config.training, 1)
-        return None
+        return None, False
     try:
-        plan = plan_workers(config.cluster, join(config.cluster))
+        cluster = join(config.cluster, dashboard=False, meanwhile=partial(_import_ahead, uri))
+        plan = plan_workers(config.cluster, cluster.nodes)
         check_micro_batches(config.training, plan.num_workers, plan.sizes)
         _check_sync_batch_norm(config, plan)
     except ConfigurationError:
         leave()
         raise
-    return plan
+    return plan, cluster.ours
+
+
+def _with_precision(config: RunConfig, plan: Plan | None) -> RunConfig:
+    if plan is None:
+        import torch  # the run needs it in this process, and others do not
+
+        return with_precision(config, nodes=1, on_gpu=torch.cuda.is_available())
+    try:
+        return with_precision(config, nodes=plan.nodes, on_gpu=bool(plan.gpus_per_worker))
+    except ConfigurationError:
+        leave()
+        raise
+
+
+def _import_ahead(uri: str | None) -> None:
+    """Imports what the driver needs next."""
+    import service.cluster.ray_run  # noqa: F401
+
+    if uri is not None:
+        import_mlflow(uri)
 
 
 def _check_sync_batch_norm(config: RunConfig, plan: Plan) -> None:
@@ -144,10 +189,13 @@ def _workers_text(plan: Plan) -> str:
     return f"{least}{plan.num_workers} workers of {each} each"
 
 
-def _run(job: Job, plan: Plan | None, started: StartedRun | None) -> Outcome:
-    run, headlines = _runner(job, plan), job.application.headlines
+def _run(job: Job, plan: Plan | None, started: StartedRun | None, *, lone: bool) -> Outcome:
+    run, headlines = _runner(job, plan, lone=lone), job.application.headlines
     try:
-        with _stoppable(job.folder), Console(job.folder, job.length, headlines):
+        with (
+            stoppable(lambda: _ask_to_stop(job), saving="saving a checkpoint"),
+            Console(job.folder, job.length, headlines),
+        ):
             run()
     except BaseException as error:
         if isinstance(root_cause(error), TakenOverError):
@@ -161,7 +209,7 @@ def _run(job: Job, plan: Plan | None, started: StartedRun | None) -> Outcome:
             leave()
     stopped = stop_file(job.folder).exists()
     ended: Status = "KILLED" if stopped else "FINISHED"
-    _end_tracking(job, ended, "asked to stop" if stopped else None)
+    _end_tracking(job, ended, _STOPPED if stopped else None)
     newest = checkpoint_folders(job.folder)
     metrics = read_metrics(newest[0]) if newest else {}
     return Outcome(ended, metrics, _best(job), job, started)
@@ -176,7 +224,7 @@ def _announce_what_is_kept(job: Job) -> None:
     announce(f"{kept}; continue with --resume name={job.name}")
 
 
-def _runner(job: Job, plan: Plan | None) -> Callable[[], None]:
+def _runner(job: Job, plan: Plan | None, *, lone: bool) -> Callable[[], None]:
     """Returns what runs the job; Ray's training library is imported only where it is needed."""
     if plan is None:
         from service.cluster.single import run_here
@@ -184,7 +232,7 @@ def _runner(job: Job, plan: Plan | None) -> Callable[[], None]:
         return lambda: run_here(job)
     from service.cluster.ray_run import run_on_ray
 
-    return lambda: run_on_ray(job, plan)
+    return lambda: run_on_ray(job, plan, lone=lone)
 
 
 def _best(job: Job) -> Path | None:
@@ -202,18 +250,12 @@ def _end_tracking(job: Job, status: Status, reason: str | None) -> None:
         announce(f"warning: {problem}")
 
 
-@contextmanager
-def _stoppable(folder: Path) -> Iterator[None]:
-    """Turns the first SIGTERM into a request to save and end; a second one ends at once."""
+def _ask_to_stop(job: Job) -> None:
+    """Lets the workers save and end, and closes the run in MLflow at once.
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        if stop_file(folder).exists():
-            raise SystemExit(143)
-        stop_file(folder).touch()
-        announce("asked to stop: saving a checkpoint first; ask again to end at once")
-
-    before = signal.signal(signal.SIGTERM, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    `ray job stop` kills this process after three seconds, before the workers have ended.
+    """
+    stop_file(job.folder).touch()
+    if job.request is not None and job.run_id is not None:
+        told = (job.request, job.run_id, "KILLED", _STOPPED)
+        threading.Thread(target=close_ahead, args=told, name="stopping", daemon=True).start()

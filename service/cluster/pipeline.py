@@ -17,7 +17,7 @@ from service.config.loading import load, to_yaml
 from service.config.run import RunConfig
 from service.models.resolution import resolved_run
 from service.tracking.links import ui_command
-from service.training.loop import best_name
+from service.training.best import best_name
 
 _SWITCHES = {
     "help": "show this and leave",

@@ -4,21 +4,20 @@ from functools import partial
 from math import ceil
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchConfig, TorchTrainer
 
+from service.cluster.entry import begin
 from service.cluster.fatal import AfterFailure, forget, raise_kept
 from service.cluster.job import Job
-from service.cluster.ray_worker import train_on_worker
 from service.cluster.resources import Plan
 from service.cluster.session import start_patience
-from service.cluster.watchdog import MARGIN
+from service.cluster.trainer import Trainer, Workers
 from service.config.training import ClusterConfig
 
 _STARTS = 3
 _RAYS_RECORD = "checkpoint_manager_snapshot.json"
 
 
-def run_on_ray(job: Job, plan: Plan) -> None:
+def run_on_ray(job: Job, plan: Plan, *, lone: bool) -> None:
     """Trains on the cluster and returns when the run has ended.
 
     Ray starts lost workers again; they find the run's last checkpoint themselves. Ray keeps no
@@ -27,6 +26,7 @@ def run_on_ray(job: Job, plan: Plan) -> None:
     Args:
         job: The run.
         plan: Workers and what each gets.
+        lone: Whether the cluster was started for this run, and ends with it.
 
     Raises:
         ray.train.TrainingFailedError: The run failed more often than the configuration allows.
@@ -37,9 +37,10 @@ def run_on_ray(job: Job, plan: Plan) -> None:
     resources = {"CPU": float(plan.cpus_per_worker)}
     if plan.gpus_per_worker:
         resources["GPU"] = plan.gpus_per_worker
-    trainer = TorchTrainer(
-        partial(train_on_worker, job, plan),
-        torch_config=TorchConfig(timeout_s=int(cluster.collective_timeout + MARGIN)),
+    trainer = Trainer(
+        partial(begin, job, plan),
+        lone=lone,
+        backend_config=Workers(),
         scaling_config=ScalingConfig(
             num_workers=_workers(plan),  # type: ignore[arg-type]  # the types are V1's
             elastic_resize_monitor_interval_s=cluster.resize_interval,  # type: ignore[call-arg]

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import ray.train
 import ray.train.collective
-import ray.train.torch
 import torch
 
 from service.cluster.fatal import no_restart
 from service.cluster.growth import Growth
 from service.cluster.job import Job, stop_file
 from service.cluster.preemption import Preemption
+from service.cluster.process_group import device_of, process_group
 from service.cluster.recording import Recorder
 from service.cluster.resources import Plan
 from service.cluster.restart import Restart
 from service.cluster.steering import Steering
 from service.cluster.turns import written_turns
-from service.cluster.watchdog import Watchdog
+from service.cluster.watchdog import MARGIN, Watchdog
 from service.config.errors import RunError
 from service.config.run import RunConfig
 from service.training.checkpoint import CheckpointContent, newest_valid, read_checkpoint
@@ -32,15 +32,19 @@ from service.training.worker import Worker
 
 
 def train_on_worker(job: Job, plan: Plan) -> None:
-    """Trains as one of the workers; Ray calls this in each of them.
+    """Trains as one of the workers.
 
     Args:
         job: The run.
         plan: All workers, some of which may be missing, and what each gets.
     """
     torch.set_num_threads(plan.cpus_per_worker)
+    if job.start_up is not None:
+        job = replace(job, start_up=job.start_up.after("their imports"))
     context = ray.train.get_context()
     leads_run, leads_node = context.get_world_rank() == 0, context.get_local_rank() == 0
+    device = device_of(plan.gpus_per_worker)
+    timeout = job.config.cluster.collective_timeout + MARGIN
     steering = _steering(job) if job.steered else None
     if steering is not None and steering.latest is not None:
         job = replace(job, config=steering.latest.config)
@@ -48,8 +52,9 @@ def train_on_worker(job: Job, plan: Plan) -> None:
         no_restart(job.folder),
         Watchdog(job, context.get_world_rank()) as watchdog,
         Recorder(job, leads_run=leads_run, leads_node=leads_node) as recorder,
+        process_group(device, timeout),
     ):
-        worker = RayWorker(job, plan, recorder, watchdog, steering)
+        worker = RayWorker(job, plan, device, recorder, watchdog, steering)
         divided = _divided(job.config, plan, worker)
         task = job.application.build_task(divided, job.storage, worker)
         # Checkpoints keep the configuration as it was given.
@@ -82,6 +87,7 @@ class RayWorker:
     Args:
         job: The run.
         plan: All workers, some of which may be missing, and what each gets.
+        device: Where the network lives.
         recorder: Where metrics, files and warnings go.
         watchdog: What ends it if it hangs.
         steering: The run's turns, if it is steered.
@@ -91,6 +97,7 @@ class RayWorker:
         self,
         job: Job,
         plan: Plan,
+        device: torch.device,
         recorder: Recorder,
         watchdog: Watchdog,
         steering: Steering | None,
@@ -98,27 +105,37 @@ class RayWorker:
         context = ray.train.get_context()
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
-        self.device: torch.device = ray.train.torch.get_device()
+        self.device = device
         self.cpus = plan.cpus_per_worker
         self.attach = recorder.attach
         self.warn = recorder.warn
-        self.moved_on = watchdog.moved_on
+        self._event = recorder.event
         self._watchdog = watchdog
         self._job = job
         self._log = recorder.log
         self._restart = Restart(job) if self.rank == 0 else None
+        # Ended by the first step, unless there was one before.
+        again = self._restart is None or self._restart.is_one
+        self._start_up = None if again or job.start_up is None else job.start_up.after("meeting")
         self._steering = steering
         self._preemption = Preemption(recorder.warn)
         missing = self.rank == 0 and self.world_size < plan.num_workers
         self._growth = Growth(job.config.cluster.resize_interval) if missing else None
         self._checkpoints = RunCheckpoints(
-            job.folder, job.config.checkpoint, recorder.warn, job.check_claim
+            job.folder, job.config.checkpoint, recorder.warn, recorder.settle
         )
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Records metrics of a step, and after a restart what it cost."""
         recovery = {} if self._restart is None else self._restart.figures(step)
         self._log(step, {**metrics, **recovery})
+
+    def moved_on(self) -> None:
+        """Tells the watchdog; the first time, people read what the start took."""
+        self._watchdog.moved_on()
+        if self._start_up is not None:
+            took, self._start_up = self._start_up.after("network and step"), None
+            self._event("start", f"first step after {took}")
 
     def save(self, step: int, checkpoint: CheckpointContent | None) -> None:
         """Writes a checkpoint beside training; Ray knows nothing of it, and need not."""

@@ -28,6 +28,11 @@ class Restart:
             if isinstance(record, MetricRecord) and _of_this_driver(record, job):
                 self._before = record
 
+    @property
+    def is_one(self) -> bool:
+        """Whether the run's driver has seen a step before."""
+        return self._before is not None
+
     def goes_on_from(self, checkpoint: Path | None) -> str | None:
         """Returns what is to be said of the checkpoint that the workers go on from, if anything.
 

@@ -6,6 +6,9 @@ import os
 import secrets
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,14 +28,46 @@ _TRAIN_SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray Train sets it for its own processes; set here, all of them have the same environment.
+    "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
+}
+
+# Read where a cluster is started, and not worth a process each where it has one machine and one
+# user, who waits for the first step.
+_OWN_CLUSTER = {
+    # Processes that would wait for tasks; Ray Train's actors have an environment of their own.
+    "RAY_prestart_worker_first_driver": "0",
+    # Nobody takes the machine away.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # Nobody collects them.
+    "RAY_TRAIN_METRICS_ENABLED": "0",
 }
 
 _LONGEST_FOLDER = 40
 """Characters: names of sockets below it must not exceed 107."""
 
 
-def join(config: ClusterConfig) -> list[Node]:
-    """Connects this process to Ray and returns the machines it finds.
+@dataclass(frozen=True)
+class Cluster:
+    """What this process is connected to."""
+
+    nodes: list[Node]
+    """Its machines."""
+    ours: bool
+    """Whether this process started it, for itself alone."""
+
+
+def join(
+    config: ClusterConfig, *, dashboard: bool, meanwhile: Callable[[], None] | None = None
+) -> Cluster:
+    """Connects this process to Ray.
+
+    Args:
+        config: Which cluster.
+        dashboard: Whether a cluster that is started here needs Ray's dashboard, which costs some
+            seconds of computing. Ray asks it for the actors and placement groups that are left
+            when trials of a sweep are stopped.
+        meanwhile: Called in a thread, because to start a cluster is mostly to wait for it.
 
     Raises:
         ConfigurationError: There is no cluster at the address.
@@ -40,11 +75,13 @@ def join(config: ClusterConfig) -> list[Node]:
     _prepare_environment(config)
     import ray
 
-    if not ray.is_initialized():
-        _connect(config.address)
+    if meanwhile is not None:
+        threading.Thread(target=meanwhile, name="meanwhile", daemon=True).start()
+    ours = not ray.is_initialized() and _connect(config.address, dashboard=dashboard)
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # ray's
     alive = [node["Resources"] for node in nodes if node["Alive"]]
-    return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in alive]
+    found = [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in alive]
+    return Cluster(found, ours)
 
 
 def leave() -> None:
@@ -86,11 +123,15 @@ def absolute_storage(path: str) -> Path:
     return (base / Path(path).expanduser()).resolve()
 
 
-def _connect(address: str) -> None:
+def _connect(address: str, *, dashboard: bool) -> bool:
+    """Connects this process to Ray; returns whether it started a cluster for that."""
     import ray
 
     start = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     try:
+        if address == "local":
+            start(address="local", include_dashboard=dashboard)
+            return True
         start(address=address)
     except ray.exceptions.AuthenticationError as error:
         raise ConfigurationError(
@@ -106,7 +147,9 @@ def _connect(address: str) -> None:
                 "process's token (RAY_AUTH_TOKEN); start one with `ray start --head`, or leave the "
                 "address at auto"
             ) from error
-        start(address="local")
+        start(address="local", include_dashboard=dashboard)
+        return True
+    return False
 
 
 def _prepare_environment(config: ClusterConfig) -> None:
@@ -124,6 +167,8 @@ def _prepare_environment(config: ClusterConfig) -> None:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     if _starts_cluster(config.address) and "ray" not in sys.modules:
+        for name, value in _OWN_CLUSTER.items():
+            os.environ.setdefault(name, value)
         # In the usual folder Ray's clean-up would find the name of another cluster, running or
         # long gone: it asks that one about this run, and ends it because it is not known there.
         own = f"{tempfile.gettempdir()}/ray-{os.getuid()}"

@@ -26,6 +26,6 @@ def run_here(job: Job) -> None:
             recorder.attach,
             recorder.warn,
             stop_file(job.folder).exists,
-            job.check_claim,
+            recorder.settle,
         )
         train(job.application.build_task(job.config, job.storage, worker), worker, job.settings)

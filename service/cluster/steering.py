@@ -15,7 +15,8 @@ from pathlib import Path
 
 from service.cluster.turns import latest_continuation, read_turn, written_turns
 from service.config.run import RunConfig
-from service.training.checkpoint import METADATA, CheckpointContent
+from service.training.checkpoint import CheckpointContent
+from service.training.checkpoint_files import METADATA
 from service.training.turn import Continuation, Turn
 
 _LIFE = "life"

@@ -151,7 +151,7 @@ class FolderDataConfig(PicturesConfig):
     """Where pictures come from."""
     root: str
     """Folder that holds `train/` and `val/`; the class list and the label order come from
-    `train/`."""
+    `train/`. Where that holds tar shards, as `pipelines/prepare.py` writes them, they are read."""
 
 
 class ShardsDataConfig(PicturesConfig):

@@ -20,14 +20,20 @@ class TrainingConfig(Config):
     """Micro-batches whose gradients make one optimiser step."""
     clip_norm: PositiveFloat | None = None
     """Largest norm of the gradient; null for no clipping."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the forward pass; weights and optimiser stay fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the forward pass; weights and optimiser stay fp32. auto: bf16 with
+    channels_last where the workers' hardware is faster with it (NVIDIA GPUs from Ampere on,
+    processors with AMX or AVX-512 BF16), else fp32; decided at the start of a run, which keeps it
+    when it is resumed elsewhere."""
     channels_last: bool = False
     """Memory order of pictures and weights; faster on tensor cores."""
     compile: bool = False
     """Compile the network with torch.compile."""
     sync_batch_norm: bool = False
     """Normalise over the batches of all workers."""
+    gradient_compression: Literal["none", "bf16"] = "none"
+    """What workers send each other of a gradient: all of it, or bf16, half the bytes with 8 bits of
+    precision; for workers whose network is slower than their GPUs."""
     evaluate_every: DurationField = Duration(1, "ep")
     """Interval of evaluation; the end of the run is always evaluated."""
     log_every: PositiveInt = 20

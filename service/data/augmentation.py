@@ -4,8 +4,11 @@ All work on uint8 RGB tensors (3, height, width). Randomness comes from torch's 
 generator, because torchvision's policies know no other; `service.data.batch` seeds it.
 """
 
+from functools import partial
 from typing import Any
 
+import torch
+from torch import Tensor
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 
 from service.config.data import (
@@ -20,30 +23,48 @@ from service.config.small_data import (
     SmallPicturesConfig,
     SVHNDataConfig,
 )
+from service.data.excerpts import Excerpt, central, interpolate, random_rectangle
+
+_ATTEMPTS = 10
+"""Rectangles that are drawn until one fits into the picture, as in torchvision."""
 
 
-def training_transform(config: PicturesConfig) -> v2.Transform:
-    """Returns the transform uint8 (3, h, w) → uint8 (3, S, S), S = `train.size`, for any h and w.
+class TrainingView:
+    """The random view: a crop resized with antialiasing, flipped or not, a policy, random erasing.
 
-    In order: random crop resized with antialiasing, horizontal flip, policy, random erasing.
+    Args:
+        config: What is done to training pictures.
     """
-    train = config.train
-    steps = [
-        v2.RandomResizedCrop(
-            train.size,
-            scale=(train.crop_area.low, train.crop_area.high),
-            ratio=(train.crop_ratio.low, train.crop_ratio.high),
-            interpolation=InterpolationMode(config.interpolation),
-            antialias=True,
-        )
-    ]
-    if train.flip:
-        steps.append(v2.RandomHorizontalFlip(train.flip))
-    steps += _policy(train.augmentation)
-    if train.random_erasing:
-        mean = [round(255 * channel) for channel in config.mean]
-        steps.append(v2.RandomErasing(train.random_erasing, value=mean))
-    return v2.Compose(steps)
+
+    def __init__(self, config: PicturesConfig) -> None:
+        train = config.train
+        self._size = train.size
+        self._area = (train.crop_area.low, train.crop_area.high)
+        self._ratio = (train.crop_ratio.low, train.crop_ratio.high)
+        self._interpolation = config.interpolation
+        self._flip = train.flip
+        steps = _policy(train.augmentation)
+        if train.random_erasing:
+            mean = [round(255 * channel) for channel in config.mean]
+            steps.append(v2.RandomErasing(train.random_erasing, value=mean))
+        self._rest = v2.Compose(steps) if steps else None
+
+    def plan(self, height: int, width: int) -> Excerpt:
+        """Draws what is shown of a picture of this size."""
+        # One call of torch's for all that is drawn: each takes as long as the rest of this.
+        flip, *draws = torch.rand(1 + 4 * _ATTEMPTS).tolist()
+        rectangle = random_rectangle(height, width, self._area, self._ratio, draws)
+        return Excerpt(*rectangle, partial(self._finish, flip=flip < self._flip))
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Makes a view, uint8 (3, S, S), of a picture, uint8 (3, h, w)."""
+        return self.plan(picture.shape[1], picture.shape[2]).of(picture)
+
+    def _finish(self, pixels: Tensor, flip: bool) -> Tensor:
+        view = interpolate(pixels, self._interpolation, size=(self._size, self._size))
+        if flip:
+            view = view.flip(2)
+        return view if self._rest is None else self._rest(view)
 
 
 def _policy(
@@ -68,19 +89,25 @@ def _policy(
             return [v2.TrivialAugmentWide(interpolation=interpolation)]
 
 
-def evaluation_transform(config: PicturesConfig) -> v2.Transform:
-    """Returns the transform uint8 (3, h, w) → uint8 (3, S, S), S = `evaluation.size`.
+class EvaluationView:
+    """The fixed view: the shorter side resized with antialiasing, then the centre.
 
-    The shorter side is resized with antialiasing, then the centre is cut out.
+    Args:
+        config: What evaluation does to pictures.
     """
-    evaluation = config.evaluation
-    interpolation = InterpolationMode(config.interpolation)
-    return v2.Compose(
-        [
-            v2.Resize(evaluation.resize, interpolation=interpolation, antialias=True),
-            v2.CenterCrop(evaluation.size),
-        ]
-    )
+
+    def __init__(self, config: PicturesConfig) -> None:
+        self._resize = config.evaluation.resize
+        self._size = config.evaluation.size
+        self._interpolation = config.interpolation
+
+    def plan(self, height: int, width: int) -> Excerpt:
+        """Returns what is shown of a picture of this size."""
+        return central(height, width, self._resize, self._size, self._interpolation)
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Makes the view, uint8 (3, S, S), of a picture, uint8 (3, h, w)."""
+        return self.plan(picture.shape[1], picture.shape[2]).of(picture)
 
 
 def small_policy(config: SmallPicturesConfig) -> v2.Transform | None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from service.data.decoding import DamagedPictureError, decode
+from service.data.decoding import DamagedPictureError, decode_excerpt
+from service.data.excerpts import View
 from service.data.patience import read_patiently
 from service.data.pictures import PictureSet
 from service.data.random_crops import RandomCrops
@@ -83,17 +84,15 @@ class Views(Dataset[Batch | DamagedPictureError]):
 
     Args:
         pictures: Where the pictures come from.
-        transform: uint8 (3, h, w) → uint8 (3, S, S), random through torch's global generator.
+        view: What is made of each picture, random through torch's global generator.
         skips: Whether a picture that cannot be used is left out of its batch, or is an error.
     """
 
     needs_processes = True
 
-    def __init__(
-        self, pictures: PictureSet, transform: Callable[[Tensor], Tensor], *, skips: bool = False
-    ) -> None:
+    def __init__(self, pictures: PictureSet, view: View, *, skips: bool = False) -> None:
         self.pictures = pictures
-        self.transform = transform
+        self.view = view
         self.skips = skips
 
     def __getitem__(self, request: Request) -> Batch | DamagedPictureError:
@@ -136,14 +135,14 @@ class Views(Dataset[Batch | DamagedPictureError]):
                 continue
             break
         else:
-            view = self.transform(torch.zeros(_BLACK, dtype=torch.uint8).permute(2, 0, 1))
+            view = self.view(torch.zeros(_BLACK, dtype=torch.uint8).permute(2, 0, 1))
         return replace(self._batch([view], request.indices[:1], failures), stands_in=True)
 
     def _view(self, index: int, seed: int) -> Tensor:
         """Returns a view of one picture, uint8 (3, S, S); errors name the picture."""
         torch.default_generator.manual_seed(seed)
         try:
-            return self.transform(decode(read_patiently(self.pictures.read, index)))
+            return decode_excerpt(read_patiently(self.pictures.read, index), self.view.plan)
         except (OSError, DamagedPictureError) as error:
             place = f"{self.pictures.source}/{self.pictures.name(index)}"
             reason = getattr(error, "strerror", None) or error

@@ -1,12 +1,15 @@
 """Encoded pictures to RGB tensors. Everything that decodes a picture does it here."""
 
 import re
+from collections.abc import Callable
 
 from torch import Tensor
 from torchcodec.decoders import decode_image  # type: ignore[attr-defined]  # no __all__ there
 
 from service.config.errors import RunError
-from service.data.headers import declared_size
+from service.data.excerpts import Excerpt
+from service.data.headers import JpegFrame, declared_size
+from service.data.rectangles import decode_rectangle, sound_frame
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Pixels of a picture, over all its frames, above which it is refused: 192 MiB decoded."""
@@ -44,6 +47,41 @@ def decode(encoded: bytes) -> Tensor:
         reason = _ORIGIN.sub("", str(error).strip().split("\n", 1)[0]).rstrip(".")
         raise DamagedPictureError(reason) from error
     return picture if picture.ndim == 3 else picture[0]
+
+
+def decode_excerpt(encoded: bytes, plan: Callable[[int, int], Excerpt]) -> Tensor:
+    """Makes a view of a picture, and decodes no more than it shows where that is possible.
+
+    Args:
+        encoded: The file.
+        plan: Returns what is shown of a picture of a given height and width.
+
+    Returns:
+        The view, uint8 (3, S, S).
+
+    Raises:
+        DamagedPictureError: As from `decode`; damage beside what is shown may go unnoticed.
+    """
+    excerpt = None
+    if (frame := _sound_frame(encoded)) is not None:
+        excerpt = plan(frame.height, frame.width)
+        pixels = decode_rectangle(encoded, excerpt.top, excerpt.left, excerpt.height, excerpt.width)
+        if pixels is not None:
+            return excerpt.finish(pixels)
+    picture = decode(encoded)
+    # What was drawn is not drawn again.
+    return (excerpt or plan(picture.shape[1], picture.shape[2])).of(picture)
+
+
+def _sound_frame(encoded: bytes) -> JpegFrame | None:
+    """Returns the frame of a JPEG of which a part can be decoded; raises as `decode` does."""
+    try:
+        frame = sound_frame(encoded)
+        if frame is not None:
+            _refuse_bombs(frame.width, frame.height, 1)
+    except ValueError as error:
+        raise DamagedPictureError(str(error)) from error
+    return frame
 
 
 def _refuse_bombs(width: int, height: int, frames: int) -> None:

@@ -1,9 +1,12 @@
 """Pictures in a tree of folders, one folder a class, as ImageNet has them."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,9 @@ from numpy.typing import NDArray
 from service.config.errors import ConfigurationError
 from service.data.packing import PackedStrings
 from service.data.pictures import PICTURE_SUFFIXES, is_picture
+
+_AT_ONCE = 8
+"""Folders that are listed at the same time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +28,7 @@ class FolderPictures:
     classes: tuple[str, ...]
     """Class names in the order of the labels; each is the name of a folder."""
     labels: NDArray[np.int64]
-    """Class of each picture, (n,), ascending."""
+    """Class of each picture, (n,)."""
     files: PackedStrings
     """Path of each picture below its class folder."""
 
@@ -50,6 +56,26 @@ class FolderPictures:
         """Returns the file's size in bytes."""
         return (self.folder / self.name(index)).stat().st_size
 
+    def update_with_names(self, content: hashlib.blake2b) -> None:
+        """Hashes the paths below the class folders."""
+        self.files.update(content)
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """What a folder of class folders holds."""
+
+    classes: PackedStrings
+    """Sorted names of the class folders."""
+    counts: NDArray[np.int64]
+    """Pictures in each."""
+    files: PackedStrings
+    """Path of each picture below its class folder, class by class, sorted in each."""
+    folders: PackedStrings
+    """All folders that were looked into, below the listed one, which is the first."""
+    stamps: NDArray[np.int64]
+    """When each of them was changed before it was listed, nanoseconds."""
+
 
 def list_folder(folder: Path, classes: Sequence[str] | None = None) -> FolderPictures:
     """Lists the pictures of one split, sorted by class and path.
@@ -68,32 +94,72 @@ def list_folder(folder: Path, classes: Sequence[str] | None = None) -> FolderPic
         ConfigurationError: The folder is missing or holds no pictures, a class folder is empty, or
             there is a class that `classes` does not know.
     """
-    found = _class_folders(folder)
+    return pictures_of(walk(folder), folder, classes)
+
+
+def pictures_of(
+    listing: Listing, folder: Path, classes: Sequence[str] | None = None
+) -> FolderPictures:
+    """Returns the pictures of a listed folder; see `list_folder`."""
+    found = [listing.classes[number] for number in range(len(listing.classes))]
     names = tuple(found if classes is None else classes)
     if unknown := sorted(set(found) - set(names)):
         raise ConfigurationError(
             f"data.root: {folder} has the class {unknown[0]!r}, which the training pictures lack; "
             "remove the folder or add it to train/"
         )
-    counts = []
-
-    def listed() -> Iterator[str]:
-        for name in names:
-            files = sorted(_picture_files(folder / name)) if name in found else []
-            counts.append(len(files))
-            yield from files
-
-    files = PackedStrings.pack(listed())
-    if classes is None and 0 in counts:
+    if classes is None and 0 in listing.counts:
         raise ConfigurationError(
             f"data.root: no pictures ({', '.join(PICTURE_SUFFIXES)}) in "
-            f"{folder / names[counts.index(0)]}; add some or remove the folder"
+            f"{folder / found[listing.counts.tolist().index(0)]}; add some or remove the folder"
         )
-    if not len(files):
+    if not len(listing.files):
         raise ConfigurationError(
             f"data.root: no pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}/*"
         )
-    return FolderPictures(folder, names, np.repeat(np.arange(len(names)), counts), files)
+    places = {name: label for label, name in enumerate(names)}
+    labels = np.repeat(np.array([places[name] for name in found], np.int64), listing.counts)
+    return FolderPictures(folder, names, labels, listing.files)
+
+
+def walk(folder: Path) -> Listing:
+    """Looks into a folder of class folders and everything below them.
+
+    Raises:
+        ConfigurationError: A folder cannot be listed, or there are no class folders.
+    """
+    stamp = changed_at(folder)
+    names = _class_folders(folder)
+    counts: list[int] = []
+    folders, stamps = [""], [stamp]
+
+    def listed() -> Iterator[str]:
+        # Most of the time passes in waiting for the file system.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for name, found in zip(
+                names, pool.map(_look_into, [folder / name for name in names]), strict=True
+            ):
+                counts.append(len(found.files))
+                folders.extend(os.path.join(name, below) for below in found.folders)
+                stamps.extend(found.stamps)
+                yield from found.files
+
+    files = PackedStrings.pack(listed())
+    return Listing(
+        PackedStrings.pack(names),
+        np.array(counts, np.int64),
+        files,
+        PackedStrings.pack(folders),
+        np.array(stamps, np.int64),
+    )
+
+
+def changed_at(folder: Path | str) -> int:
+    """Returns when a folder's entries last changed, nanoseconds; -1 where it cannot be asked."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return -1
 
 
 def _class_folders(folder: Path) -> list[str]:
@@ -120,8 +186,19 @@ def _is_dangling(entry: os.DirEntry[str]) -> bool:
     return entry.is_symlink() and not os.path.exists(entry.path)
 
 
-def _picture_files(class_folder: Path) -> Iterator[str]:
-    """Yields the paths of all pictures below a class folder, relative to it, in no order."""
+class _Found(NamedTuple):
+    """What a class folder holds."""
+
+    files: list[str]
+    folders: list[str]
+    stamps: list[int]
+
+
+def _look_into(class_folder: Path) -> _Found:
+    """Returns the sorted paths of all pictures below a class folder, and the folders with them."""
+    files: list[str] = []
+    folders: list[str] = []
+    stamps: list[int] = []
     pending = [""]
     seen = set()
     while pending:
@@ -135,6 +212,8 @@ def _picture_files(class_folder: Path) -> Iterator[str]:
             raise ConfigurationError(
                 f"data.root: cannot list {folder} ({error.strerror})"
             ) from error
+        folders.append(below)
+        stamps.append(status.st_mtime_ns)
         # Links may form loops, and may show one folder twice.
         if (status.st_dev, status.st_ino) in seen:
             continue
@@ -143,4 +222,5 @@ def _picture_files(class_folder: Path) -> Iterator[str]:
             if entry.is_dir():
                 pending.append(os.path.join(below, entry.name))
             elif is_picture(entry.name):
-                yield os.path.join(below, entry.name)
+                files.append(os.path.join(below, entry.name))
+    return _Found(sorted(files), folders, stamps)

@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
@@ -31,20 +32,41 @@ def declared_size(encoded: bytes) -> tuple[int, int, int]:
     if not encoded:
         raise ValueError("the file is empty")
     if encoded.startswith(_JPEG_SIGNATURE):
-        return *_jpeg_size(encoded), 1
+        frame = jpeg_frame(encoded)
+        return frame.width, frame.height, 1
     if encoded.startswith(_PNG_SIGNATURE):
         return *_png_size(encoded), 1
     return _size_by_pillow(encoded)
 
 
-def _jpeg_size(encoded: bytes) -> tuple[int, int]:
-    """Reads the first start-of-frame segment; skips stray bytes as libjpeg does."""
+class JpegFrame(NamedTuple):
+    """What a JPEG file's start-of-frame segment declares (ITU-T T.81, B.2.2)."""
+
+    position: int
+    """Where it begins in the file."""
+    process: int
+    """Its marker's second byte: C0 and C1 are sequential, C2 is progressive."""
+    precision: int
+    """Bits of a sample."""
+    height: int
+    """Rows, before any EXIF rotation."""
+    width: int
+    """Columns, before any EXIF rotation."""
+    components: int
+    """Colour components."""
+
+
+def jpeg_frame(encoded: bytes) -> JpegFrame:
+    """Reads the first start-of-frame segment; skips stray bytes as libjpeg does.
+
+    Raises:
+        ValueError: There is none.
+    """
     position = 2
-    while (position := encoded.find(b"\xff", position)) >= 0 and position + 9 <= len(encoded):
+    while (position := encoded.find(b"\xff", position)) >= 0 and position + 10 <= len(encoded):
         marker = encoded[position + 1]
         if marker in _START_OF_FRAME:
-            height, width = struct.unpack_from(">HH", encoded, position + 5)
-            return width, height
+            return JpegFrame(position, marker, *struct.unpack_from(">BHHB", encoded, position + 4))
         if marker == _START_OF_SCAN:
             break
         if marker in (0x00, 0xFF):

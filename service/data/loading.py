@@ -164,6 +164,7 @@ def load(
         prefetch_factor=prefetch_batches if loading_processes else None,
         # Without one of its own, the DataLoader draws from the caller's generator.
         generator=torch.Generator(),
+        worker_init_fn=_leave_interrupts_to_the_program,
     )
     with _signal_handler_kept():
         return _received(iter(loader), loading_timeout)
@@ -172,6 +173,11 @@ def load(
 def _unchanged(value: T) -> T:
     """Returns what it is given: a request makes a whole batch, nothing is left to collate."""
     return value
+
+
+def _leave_interrupts_to_the_program(_process: int) -> None:
+    """A terminal sends Ctrl-C to loading processes too; the program may want to save first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

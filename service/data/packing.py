@@ -1,5 +1,6 @@
 """Many strings in two arrays, so that loading processes share them instead of copying objects."""
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ class PackedStrings:
             return NotImplemented
         same_text = np.array_equal(self.text, other.text)
         return same_text and np.array_equal(self.ends, other.ends)
+
+    def update(self, content: hashlib.blake2b) -> None:
+        """Hashes all strings in their order."""
+        content.update(self.text.data)
+        content.update(self.ends.astype("<i8").data)
 
     def __len__(self) -> int:
         return len(self.ends)

@@ -44,6 +44,9 @@ class PictureSet(Protocol):
     def size(self, index: int) -> int:
         """Returns the size of the encoded picture in bytes."""
 
+    def update_with_names(self, content: hashlib.blake2b) -> None:
+        """Hashes what, with the classes and the labels, tells all names from others."""
+
 
 Pictures = PictureSet | DecodedPictures
 """A split of labelled pictures: encoded, or decoded and in memory. Both have `classes`, `labels`,
@@ -69,8 +72,7 @@ def digest(pictures: Pictures) -> str:
     for name in pictures.classes:
         content.update(name.encode(errors="surrogateescape") + b"\0")
     content.update(pictures.labels.astype("<i8").tobytes())
-    for index in range(len(pictures)):
-        content.update(pictures.name(index).encode(errors="surrogateescape") + b"\0")
+    pictures.update_with_names(content)
     count = min(len(pictures), _SIZES_IN_DIGEST)
     for index in np.linspace(0, len(pictures) - 1, count, dtype=np.int64).tolist():
         content.update(pictures.size(index).to_bytes(8, "little"))

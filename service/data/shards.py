@@ -1,13 +1,13 @@
 """Pictures in WebDataset tar shards, with random access through a byte index."""
 
-import io
+import hashlib
 import json
 import os
 import tarfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from service.config.showing import is_unicode
 from service.data.atomic import whole_folder
 from service.data.pictures import PictureSet
 from service.data.shard_index import ShardIndex, open_index
+from service.data.shard_writing import add_sample
 
 _OPEN_SHARDS = 256
 
@@ -91,6 +92,12 @@ class ShardPictures:
     def size(self, index: int) -> int:
         """Returns the picture's size in bytes."""
         return int(self.index.pictures[index, 2])
+
+    def update_with_names(self, content: hashlib.blake2b) -> None:
+        """Hashes the names of the shards and members, and which is in which."""
+        self.index.shards.update(content)
+        self.index.members.update(content)
+        content.update(np.ascontiguousarray(self.index.pictures[:, 0]).astype("<i8").data)
 
 
 def open_shards(folder: Path, classes: Sequence[str] | None = None) -> ShardPictures:
@@ -167,13 +174,5 @@ def write_shards(pictures: PictureSet, folder: Path, pictures_per_shard: int = 1
         for number, first in enumerate(range(0, len(pictures), pictures_per_shard)):
             with tarfile.open(partial / f"{number:06d}.tar", "w") as archive:
                 for index in range(first, min(first + pictures_per_shard, len(pictures))):
-                    suffix = PurePosixPath(pictures.name(index)).suffix.lower()
-                    _add(archive, f"{index:08d}{suffix}", pictures.read(index))
-                    _add(archive, f"{index:08d}.cls", str(pictures.labels[index]).encode())
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Appends a file, dated 1970 so that equal content gives equal archives."""
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))
+                    name, label = pictures.name(index), int(pictures.labels[index])
+                    add_sample(archive, index, name, pictures.read(index), label)

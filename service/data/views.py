@@ -1,7 +1,7 @@
 """What makes the batches of a split, by what its pictures are."""
 
 from service.config.small_data import AnyPicturesConfig, SmallPicturesConfig
-from service.data.augmentation import evaluation_transform, training_transform
+from service.data.augmentation import EvaluationView, TrainingView
 from service.data.batch import Views
 from service.data.decoded import DecodedPictures
 from service.data.decoded_views import SmallEvaluationViews, SmallTrainingViews
@@ -21,7 +21,7 @@ def training_views(pictures: Pictures, config: AnyPicturesConfig) -> AnyViews:
         return SmallTrainingViews(pictures, config)
     if isinstance(pictures, DecodedPictures) or isinstance(config, SmallPicturesConfig):
         raise _mismatch(pictures, config)
-    return Views(pictures, training_transform(config), skips=config.on_error == "skip")
+    return Views(pictures, TrainingView(config), skips=config.on_error == "skip")
 
 
 def evaluation_views(pictures: Pictures, config: AnyPicturesConfig) -> AnyViews:
@@ -34,7 +34,7 @@ def evaluation_views(pictures: Pictures, config: AnyPicturesConfig) -> AnyViews:
         return SmallEvaluationViews(pictures)
     if isinstance(pictures, DecodedPictures) or isinstance(config, SmallPicturesConfig):
         raise _mismatch(pictures, config)
-    return Views(pictures, evaluation_transform(config), skips=config.on_error == "skip")
+    return Views(pictures, EvaluationView(config), skips=config.on_error == "skip")
 
 
 def _mismatch(pictures: Pictures, config: AnyPicturesConfig) -> TypeError:

@@ -4,7 +4,7 @@ from torch import nn
 
 from service.config.detector import DetectorConfig, FeatureDropBlockConfig, RetinaNetConfig
 from service.detection.backbone import PyramidBackbone
-from service.models.build import resolved
+from service.models.completion import resolved
 from service.models.strength import apply_strengths, set_strength
 from service.regularization import RandomDrop, ShakeDrop
 from service.training.length import RunLength

@@ -5,20 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.classification.checking import datasets_folder
 from service.classification.evaluation import Tally
-from service.classification.task import datasets_folder
 from service.config.coco import COCOConfig
 from service.config.errors import ConfigurationError
 from service.data.detection.coco import Category
 from service.data.loading import evaluation_batches, loading_processes
 from service.data.pictures import digest
+from service.data.progress import Progress
 from service.data.skipping import SkippedPictures, most_skipped
 from service.data.splits import open_splits
 from service.detection.evaluating import Evaluator
 from service.detection.task import open_splits as open_detection_splits
 from service.inference.machine import best_device, cores
 from service.inference.networks import Classifier, Detector, answering
-from service.inference.progress import Progress
 from service.inference.trained import Trained, storage_folder
 from service.training.local import LocalWorker
 

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service.config.arguments import parsed
 from service.config.errors import ConfigurationError
 from service.config.failures import refuse, report
 from service.data.atomic import whole_file, whole_folder
 from service.data.decoding import DamagedPictureError
-from service.inference.command import parsed, parser
+from service.inference.command import parser
 from service.inference.evaluation import Evaluation, evaluate_trained
 from service.inference.machine import best_device
 from service.inference.trained import Trained, open_trained

@@ -1,6 +1,7 @@
-"""The folder of a prediction's results: nothing outside of it is written, and no file in part."""
+"""The folder of a program's results: nothing outside of it is written, and no file in part."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,8 +13,23 @@ LINES = "predictions.jsonl"
 TABLE = "predictions.csv"
 IMAGES = "images.json"
 PICTURES = "pictures"
-_RESULTS = (LINES, TABLE)
-_OWN = (*_RESULTS, IMAGES, "detections_box.json", "detections_mask.json")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a program leaves in a folder."""
+
+    name: str
+    """What people call it."""
+    marks: tuple[str, ...]
+    """Files by one of which an earlier call's results are known."""
+    others: tuple[str, ...]
+    """Files that may be beside them."""
+
+
+PREDICTIONS = Results(
+    "predictions", (LINES, TABLE), (IMAGES, "detections_box.json", "detections_mask.json")
+)
 
 
 class OutputFolder:
@@ -23,6 +39,7 @@ class OutputFolder:
 
     Args:
         folder: Where results shall be.
+        results: What they are.
         overwrite: Whether an earlier call's results may be replaced. Files that are none of these
             are never touched.
 
@@ -31,10 +48,11 @@ class OutputFolder:
             replaced.
     """
 
-    def __init__(self, folder: Path, *, overwrite: bool) -> None:
+    def __init__(self, folder: Path, results: Results, *, overwrite: bool) -> None:
         self._folder = folder
+        self._results = results
         self._unfinished = folder / f".unfinished-{uuid4().hex}"
-        _check(folder, overwrite=overwrite)
+        _check(folder, results, overwrite=overwrite)
 
     def __enter__(self) -> Self:
         self._new = not self._folder.exists()
@@ -69,28 +87,30 @@ class OutputFolder:
             self._folder.rmdir()
 
     def _finish(self) -> None:
+        own = (*self._results.marks, *self._results.others)
         # Drawn pictures are there only beside their list.
-        if (self._folder / IMAGES).is_file() and (self._folder / PICTURES).is_dir():
-            shutil.rmtree(self._folder / PICTURES)
-        for name in _OWN:
+        pictures = self._folder / PICTURES
+        if IMAGES in own and (self._folder / IMAGES).is_file() and pictures.is_dir():
+            shutil.rmtree(pictures)
+        for name in own:
             (self._folder / name).unlink(missing_ok=True)
         for made in sorted(self._unfinished.iterdir()):
             made.rename(self._folder / made.name)
         self._unfinished.rmdir()
 
 
-def _check(folder: Path, *, overwrite: bool) -> None:
+def _check(folder: Path, results: Results, *, overwrite: bool) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
         raise ConfigurationError(f"--output: {folder}: is no folder; give another name")
     if not any(folder.iterdir()):
         return
-    if not any((folder / name).is_file() for name in _RESULTS):
+    if not any((folder / name).is_file() for name in results.marks):
         raise ConfigurationError(
             f"--output: {folder}: holds other files; give a folder that is empty or not there"
         )
     if not overwrite:
         raise ConfigurationError(
-            f"--output: {folder}: holds predictions; give another folder, or add --overwrite"
+            f"--output: {folder}: holds {results.name}; give another folder, or add --overwrite"
         )

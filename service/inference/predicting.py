@@ -10,9 +10,9 @@ from torch import Tensor
 
 from service.data.loading import evaluation_requests, load, loading_processes
 from service.data.packing import PackedStrings
+from service.data.progress import Progress
 from service.inference.machine import cores
 from service.inference.networks import Classifier, Detector
-from service.inference.progress import Progress
 from service.inference.views import FileBatch, FileViews
 
 R = TypeVar("R")

@@ -5,20 +5,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.config.arguments import fraction, parsed, positive
 from service.config.coco import COCOConfig
 from service.config.errors import ConfigurationError
 from service.config.failures import refuse, report
 from service.data.packing import PackedStrings
+from service.data.progress import Progress
 from service.detection.drawings import SCORE
 from service.inference.classes import ClassFile, ClassPredictor
-from service.inference.command import fraction, parsed, parser, positive
+from service.inference.command import parser
 from service.inference.inputs import listed_pictures
 from service.inference.machine import best_device
 from service.inference.networks import Classifier, Detector
 from service.inference.objects import ObjectFiles, ObjectPredictor
-from service.inference.output import OutputFolder
+from service.inference.output import PREDICTIONS, OutputFolder
 from service.inference.predicting import predictions
-from service.inference.progress import Progress
 from service.inference.trained import Trained, open_trained
 
 _EXAMPLE = (
@@ -46,7 +47,7 @@ def predict(arguments: Sequence[str]) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    output = OutputFolder(options.output, overwrite=options.overwrite)
+    output = OutputFolder(options.output, PREDICTIONS, overwrite=options.overwrite)
     files = listed_pictures(options.inputs, options.lists, options.output)
     place = [f"storage.path={options.storage}", f"tracking.uri={options.uri}"]
     trained = open_trained(options.checkpoint, place, options.weights)

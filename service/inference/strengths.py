@@ -13,7 +13,8 @@ from service.detection.strength_ramps import strength_ramps
 from service.inference.trained import Trained
 from service.models.network import ResidualNetwork
 from service.models.resolution import network_of
-from service.training.checkpoint import STATE, read_checkpoint
+from service.training.checkpoint import read_checkpoint
+from service.training.checkpoint_files import STATE
 from service.training.length import RunLength
 from service.training.manifest import read_manifest
 from service.training.ramp import StrengthRamp
@@ -29,7 +30,7 @@ def restore_strengths(network: nn.Module, trained: Trained) -> None:
     Raises:
         DamagedCheckpoint: The position cannot be read.
     """
-    moment = _moment(trained) if _ramps_up(trained) else None
+    moment = _moment(trained) if ramps_up(trained) else None
     if moment is None:
         return
     step, length = moment
@@ -41,7 +42,8 @@ def restore_strengths(network: nn.Module, trained: Trained) -> None:
         ramp.move_to(step, length)
 
 
-def _ramps_up(trained: Trained) -> bool:
+def ramps_up(trained: Trained) -> bool:
+    """Returns whether a strength changes during the run."""
     model = trained.config.model
     parts = (network_of(trained.config).regularizer, getattr(model, "pyramid_drop_block", None))
     ramps = (getattr(part, "ramp", None) for part in parts)
@@ -50,14 +52,26 @@ def _ramps_up(trained: Trained) -> bool:
 
 def _moment(trained: Trained) -> tuple[int, RunLength] | None:
     """Returns the last step taken and the run's length; None where the run had ended."""
-    epoch = trained.metrics.get(_EPOCH)
+    epoch, samples = trained.metrics.get(_EPOCH), position(trained)
     # Weights that were exported without their position are a finished run's.
-    if not epoch or STATE not in read_manifest(trained.folder):
+    if not epoch or samples is None:
         return None
-    position = int(read_checkpoint(trained.folder).state["position"])
     training = trained.config.training
     # The epoch is a quotient of whole numbers, one of which is wanted.
-    length = RunLength(round(position / epoch), training.batch_size, training.duration)
+    length = RunLength(round(samples / epoch), training.batch_size, training.duration)
     if epoch >= length.epochs:
         return None
-    return position // training.batch_size - 1, length
+    return samples // training.batch_size - 1, length
+
+
+def position(trained: Trained) -> int | None:
+    """Returns how many samples training had taken; None where the checkpoint does not say it.
+
+    Raises:
+        DamagedCheckpoint: The state of training cannot be read.
+    """
+    if STATE in read_manifest(trained.folder):
+        return int(read_checkpoint(trained.folder).state["position"])
+    # Exported weights come without that state.
+    noted = trained.metadata.get("position")
+    return noted if isinstance(noted, int) and noted > 0 else None

@@ -25,7 +25,7 @@ from service.config.yaml_reading import read_yaml
 from service.data.detection.coco import Category
 from service.tracking.address import redact, resolve_uri
 from service.tracking.weights import local_weights
-from service.training.checkpoint import CONFIG, EMA, METADATA, METRICS, MODEL
+from service.training.checkpoint_files import CONFIG, EMA, METADATA, METRICS, MODEL
 from service.training.manifest import (
     MANIFEST,
     DamagedCheckpoint,

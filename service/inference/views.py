@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional
 from service.config.data import EvaluationPicturesConfig, PicturesConfig
 from service.config.detection_data import DetectionEvaluationConfig
 from service.config.small_data import AnyPicturesConfig, SmallPicturesConfig
-from service.data.augmentation import evaluation_transform
+from service.data.augmentation import EvaluationView
 from service.data.batch import Request
 from service.data.decoded import SIDE
 from service.data.decoding import DamagedPictureError, decode
@@ -90,8 +90,7 @@ def classification_view(config: AnyPicturesConfig) -> Callable[[Tensor], Tensor]
     """
     if isinstance(config, SmallPicturesConfig):
         config = PicturesConfig(evaluation=EvaluationPicturesConfig(resize=SIDE, size=SIDE))
-    transform: Callable[[Tensor], Tensor] = evaluation_transform(config)
-    return transform
+    return EvaluationView(config)
 
 
 @dataclass(frozen=True)

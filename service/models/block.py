@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from service.models.design import BlockSize, Design
+from service.models.design import BlockSize, Design, ends_with_norm
 from service.models.layers import Layers, add_layers, convolution, relu, run_layers
 from service.models.merge import Merge
-from service.models.orders import branch_layers, ends_with_norm, entry_layers
+from service.models.orders import branch_layers, entry_layers
 from service.models.shortcuts import shortcut_layer
 
 

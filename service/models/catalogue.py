@@ -57,14 +57,6 @@ class Entry:
     """Kinds that `model.regularizer` takes for it."""
 
 
-def network_name(config: ModelConfig) -> str:
-    """Returns the network's name: `resnet50`, `preresnet18_w16_small`, `cifar_pyramidnet110_a270`.
-
-    Values are named where they are not the usual ones; the regulariser is not part of it.
-    """
-    return design_of(config).name
-
-
 def networks() -> list[ModelConfig]:
     """Returns every network of the catalogue: those for large pictures, then those for small."""
     return [*_large_networks(), *_small_networks()]

@@ -40,6 +40,11 @@ class BlockSize(NamedTuple):
     """Step of the block, pixels."""
 
 
+def ends_with_norm(order: Order) -> bool:
+    """Returns whether a branch ends with batch normalisation of itself."""
+    return order != "pre_activation"
+
+
 @dataclass(frozen=True)
 class Design:
     """A residual network in a few values."""

@@ -46,6 +46,14 @@ def design_of(config: ModelConfig) -> Design:
             return _shake_resnet(config)
 
 
+def network_name(config: ModelConfig) -> str:
+    """Returns the network's name: `resnet50`, `preresnet18_w16_small`, `cifar_pyramidnet110_a270`.
+
+    Values are named where they are not the usual ones; the regulariser is not part of it.
+    """
+    return design_of(config).name
+
+
 def _resnet(config: ResNetConfig) -> Design:
     block = _four_stage_block(config.depth)
     group_width = config.group_width or config.width

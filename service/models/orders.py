@@ -61,11 +61,6 @@ def branch_layers(order: Order, convolutions: Sequence[nn.Conv2d], *, last_norm:
     return layers
 
 
-def ends_with_norm(order: Order) -> bool:
-    """Returns whether a branch ends with batch normalisation of itself."""
-    return order != "pre_activation"
-
-
 def stem_layers(stem: Stem, channels: int) -> Layers:
     """Returns the layers before the first stage.
 

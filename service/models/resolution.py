@@ -6,8 +6,8 @@ from service.config.detector import BackboneConfig, DetectorConfig
 from service.config.errors import ConfigurationError
 from service.config.model import ModelConfig
 from service.config.run import RunConfig
-from service.models.build import resolved
-from service.models.catalogue import network_name
+from service.models.completion import resolved
+from service.models.families import network_name
 
 R = TypeVar("R", bound=RunConfig)
 

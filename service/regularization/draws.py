@@ -3,8 +3,12 @@
 import torch
 from torch import Tensor
 
-# Leading dimensions along which draws differ; those of `pixel` differ along all.
 _LEADING = {"batch": 0, "image": 1, "sample": 1, "channel": 2}
+
+
+def leading_dimensions(level: str, dimensions: int) -> int:
+    """Returns along how many leading dimensions of a tensor draws differ; for `pixel` along all."""
+    return _LEADING.get(level, dimensions)
 
 
 def uniform(values: Tensor, level: str) -> Tensor:
@@ -21,6 +25,6 @@ def uniform(values: Tensor, level: str) -> Tensor:
     if level == "pixel":
         # rand_like keeps the memory order, so that channels_last stays one linear pass.
         return torch.rand_like(values, dtype=torch.float32)
-    leading = _LEADING[level]
+    leading = leading_dimensions(level, values.ndim)
     shape = (*values.shape[:leading], *(1 for _ in values.shape[leading:]))
     return torch.rand(shape, device=values.device)

@@ -6,10 +6,10 @@ import logging
 import math
 import os
 import threading
-import time
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
+from time import time_ns
 from types import TracebackType
 from typing import Self
 
@@ -62,7 +62,7 @@ class Journal:
     ) -> None:
         self.close()
 
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    def write(self, step: int, metrics: Mapping[str, float], time: int | None = None) -> None:
         """Records metrics of a step, once.
 
         A metric that already has this step or a later one is left out, so that a resumed run may
@@ -71,6 +71,7 @@ class Journal:
         Args:
             step: Optimiser step, at least 0.
             metrics: Value by name.
+            time: When they were measured, milliseconds since 1970; None for now.
 
         Raises:
             ValueError: The step is negative or MLflow would refuse a name.
@@ -80,7 +81,7 @@ class Journal:
         with self._lock:
             fresh = {name: value for name, value in metrics.items() if step > self._step_of(name)}
             if fresh:
-                self._write_metrics(step, fresh)
+                self._write_metrics(step, fresh, _milliseconds() if time is None else time)
                 self._last_step.update(dict.fromkeys(fresh, step))
 
     def write_sample(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -99,7 +100,7 @@ class Journal:
             for name in metrics:
                 self._step_of(name)
             if metrics:
-                self._write_metrics(step, metrics)
+                self._write_metrics(step, metrics, _milliseconds())
                 self._last_step.update(dict.fromkeys(metrics, step))
 
     def write_event(self, kind: str, text: str) -> None:
@@ -141,12 +142,12 @@ class Journal:
             return -1
         return last
 
-    def _write_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+    def _write_metrics(self, step: int, metrics: Mapping[str, float], time: int) -> None:
         """Appends a line of metrics; the caller holds the lock."""
-        # Written by hand: between steps of training json.dumps takes half as long again. A name
-        # needs no escapes: check_metric_name admits no quote and no backslash.
+        # Written by hand: json.dumps takes half as long again. A name needs no escapes:
+        # check_metric_name admits no quote and no backslash.
         values = ",".join(f'"{name}":{_number(value)}' for name, value in metrics.items())
-        self._append(f'{{"time":{_milliseconds()},"step":{step},"metrics":{{{values}}}}}')
+        self._append(f'{{"time":{time},"step":{step},"metrics":{{{values}}}}}')
 
     def _append(self, text: str) -> None:
         """Appends a line whole or not at all; the caller holds the lock."""
@@ -172,4 +173,4 @@ def _check_step(step: int) -> None:
 
 def _milliseconds() -> int:
     """Returns the time in milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
+    return time_ns() // 1_000_000

@@ -1,10 +1,20 @@
 """Which program made a run, for MLflow's tags."""
 
 import getpass
+import hashlib
 import os
+import platform
 import subprocess
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+CODE_DIGEST_TAG = "code_digest"
+"""Tag of a run: digest of the program's files, where no commit names them."""
+VERSIONS_TAG = "versions"
+"""Tag of a run: versions of Python and of what its figures depend on."""
+
+_PACKAGES = ("torch", "torchvision", "torchcodec", "ray", "mlflow", "numpy", "pycocotools")
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -12,7 +22,8 @@ def source_tags(entry: str, submission_id: str | None = None) -> dict[str, str]:
     """Returns tags that name the program, its version, its user and its Ray job.
 
     The commit is that of the source tree; where the tree came without its history, as in a
-    container, it is the environment variable SERVICE_GIT_COMMIT.
+    container, it is the environment variable SERVICE_GIT_COMMIT. Where the tree is not that commit,
+    a digest of its files tells whether two runs had the same.
 
     Args:
         entry: What was run, such as pipelines/imagenet.py.
@@ -22,8 +33,12 @@ def source_tags(entry: str, submission_id: str | None = None) -> dict[str, str]:
     commit = _git("rev-parse", "HEAD") or os.environ.get("SERVICE_GIT_COMMIT")
     if commit:
         tags["mlflow.source.git.commit"] = commit
-    if _git("status", "--porcelain"):
+    dirty = bool(_git("status", "--porcelain"))
+    if dirty:
         tags["mlflow.git.dirty"] = "true"
+    if dirty or not commit:
+        tags[CODE_DIGEST_TAG] = _code_digest()
+    tags[VERSIONS_TAG] = ", ".join(_versions())
     if submission_id:
         tags["ray.submission_id"] = submission_id
     user = _user()
@@ -47,6 +62,26 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+def _code_digest() -> str:
+    """Returns a digest of the program's files, 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for folder in ("service", "pipelines"):
+        for file in sorted((_ROOT / folder).rglob("*.py")):
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(_ROOT).as_posix()} {len(content)}\n".encode())
+            digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _versions() -> Iterator[str]:
+    yield f"python {platform.python_version()}"
+    for package in _PACKAGES:
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            continue
 
 
 def _user() -> str | None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from service.config.errors import ConfigurationError
 from service.data.atomic import whole_folder
 from service.tracking.client import reason
-from service.training.checkpoint import MODEL
+from service.training.checkpoint_files import MODEL
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem

@@ -56,13 +56,18 @@ class SystemMetrics:
 
     def _run(self) -> None:
         """Samples until closed; a failure ends the samples, not the training."""
+        # Until then the processors have better things to do than to import MLflow.
+        if self._closing.wait(self._every):
+            return
         try:
             monitors = _monitors()
             # The first reading of the processor's load has no interval to speak of.
             _sample(monitors)
             # What a GPU cannot tell was warned of in that sample; once is enough.
             logging.getLogger("mlflow.system_metrics.metrics.gpu_monitor").setLevel(logging.ERROR)
-            while not self._closing.wait(self._every):
+            pause = min(1.0, self._every)
+            while not self._closing.wait(pause):
+                pause = self._every
                 metrics = _sample(monitors)
                 named = {f"system/{self._node}/{name}": value for name, value in metrics.items()}
                 self._journal.write_sample(self._step(), named)

@@ -4,16 +4,25 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.tracking.address import redact
 from service.tracking.artifacts import ArtifactFolder
-from service.tracking.client import LONGEST_WAIT, TrackingUnavailableError, within
+from service.tracking.client import (
+    LONGEST_WAIT,
+    TrackingUnavailableError,
+    connect,
+    unavailable_on_failure,
+    within,
+)
 from service.tracking.delivery import Delivery
 from service.tracking.journal import METRICS_JOURNAL, Journal
 from service.tracking.request import RunRequest
 from service.tracking.shipping import Shipper
+from service.tracking.used import keep_used
+from service.tracking.waiting import WaitingMetrics
 
 if TYPE_CHECKING:
     from service.tracking.runs import StartedRun, Status
@@ -45,11 +54,13 @@ class RunTracker:
         headline: str | None = None,
     ) -> None:
         self._journal = Journal(folder / METRICS_JOURNAL)
+        self._waiting = WaitingMetrics(self._journal)
         self._artifacts = ArtifactFolder(folder)
         if headline is not None:
             self._journal.write(0, {headline: math.nan})
         self._shipper: Shipper | None = None
         if request is not None:
+            keep_used(folder, request)
             delivery = Delivery(folder, request, run_id)
             self._shipper = Shipper(delivery, ship_every, self._journal.write_event)
             self._shipper.start()
@@ -57,15 +68,25 @@ class RunTracker:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Records metrics of a step; a step that was recorded before a restart is left out.
 
+        They are in the journal some hundredths of a second later; see `flush`.
+
         Args:
             step: Optimiser step, at least 0.
             metrics: Value by name.
 
         Raises:
             ValueError: The step is negative or MLflow would refuse a name.
-            OSError: The journal could not be written.
+            OSError: Earlier metrics could not be written.
         """
-        self._journal.write(step, metrics)
+        self._waiting.put(step, metrics)
+
+    def flush(self) -> None:
+        """Returns once everything that was logged is in the journal.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        self._waiting.drain()
 
     def event(self, kind: str, text: str) -> None:
         """Records something people should read; the driver prints it.
@@ -77,6 +98,7 @@ class RunTracker:
         Raises:
             OSError: The journal could not be written.
         """
+        self.flush()
         self._journal.write_event(kind, text)
 
     def attach(self, path: str, content: bytes) -> None:
@@ -102,9 +124,15 @@ class RunTracker:
 
         Returns:
             Records of metrics and files that still wait in the run folder.
+
+        Raises:
+            OSError: The last metrics could not be written.
         """
-        waiting = 0 if self._shipper is None else self._shipper.close(deadline)
-        self._journal.close()
+        try:
+            self._waiting.close()
+        finally:
+            waiting = 0 if self._shipper is None else self._shipper.close(deadline)
+            self._journal.close()
         return waiting
 
 
@@ -132,6 +160,24 @@ def start_run(
             folder,
         )
         return None
+
+
+def close_ahead(request: RunRequest, run_id: str, status: "Status", reason: str) -> None:
+    """Closes a run that is about to end, in case its process is killed before `end_run`.
+
+    What the run folder still holds can be delivered afterwards. A server that fails is not told
+    of here: `end_run` will do so, or nobody is left to hear it.
+
+    Args:
+        request: The run.
+        run_id: MLflow's name for it.
+        status: How it ends.
+        reason: Why, in one line.
+    """
+    from service.tracking.runs import finish_run
+
+    with suppress(TrackingUnavailableError), unavailable_on_failure():
+        finish_run(connect(request.uri), run_id, status, reason, {})
 
 
 def end_run(

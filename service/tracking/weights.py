@@ -14,7 +14,7 @@ from service.data.atomic import whole_folder
 from service.tracking.address import redact
 from service.tracking.client import TrackingUnavailableError, connect, unavailable_on_failure
 from service.tracking.storage import STORAGES, copied
-from service.training.checkpoint import MODEL
+from service.training.checkpoint_files import MODEL
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -25,6 +25,7 @@ CHECKPOINT_TAG = "checkpoint"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):/")
 _RUN = re.compile(r"runs:/([\w\-]+)(?:/([^/].*?))?/?")
 _MODEL = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))/?")
+_LOGGED = re.compile(r"models:/(m-\w+)")
 # MLflow's words for a name that it does not know, and for one that it could never know.
 _UNKNOWN = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 
@@ -102,7 +103,12 @@ def _model_weights(address: str, uri: str, cache: Path) -> Path:
             model = client.get_model_version(name, version)
         else:
             model = client.get_model_version_by_alias(name, alias)
-    source = str(model.source)
+        source = str(model.source)
+        logged = _LOGGED.fullmatch(source)
+        if logged is not None:
+            # Asked for by that name, MLflow would look into the database of this process alone.
+            files = str(client.get_logged_model(logged[1]).artifact_location)
+            return _within(files, "", source, uri, cache)
     scheme = _SCHEME.match(source)
     if scheme is None or scheme[1].lower() == "file":
         folder = Path(source if scheme is None else url2pathname(urlsplit(source).path))
@@ -114,6 +120,11 @@ def _model_weights(address: str, uri: str, cache: Path) -> Path:
             return copied(source, cache)
     run = _RUN.fullmatch(source)
     root, path = (f"runs:/{run[1]}", run[2] or "") if run else (source, "")
+    return _within(root, path, source, uri, cache)
+
+
+def _within(root: str, path: str, source: str, uri: str, cache: Path) -> Path:
+    """Returns the checkpoint among a model's files."""
     found = _from_artifacts(root, path, uri, cache)
     if found is None:
         raise ConfigurationError(

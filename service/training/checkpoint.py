@@ -14,6 +14,16 @@ import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
+from service.training.checkpoint_files import (
+    CONFIG,
+    EMA,
+    METADATA,
+    METRICS,
+    MODEL,
+    STATE,
+    UNFINISHED,
+    remove_checkpoint,
+)
 from service.training.manifest import (
     MANIFEST,
     DamagedCheckpoint,
@@ -25,17 +35,7 @@ from service.training.manifest import (
 )
 from service.training.storage_errors import storage_errors
 
-MODEL = "model.safetensors"
-EMA = "ema.safetensors"
-STATE = "state.pt"
-CONFIG = "config.yaml"
-METRICS = "metrics.json"
-METADATA = "metadata.json"
 _NAMES = frozenset({MODEL, EMA, STATE, CONFIG, METRICS, METADATA})
-
-UNFINISHED = ".unfinished"
-REMOVED = ".removed"
-"""Ends of the hidden folders that a killed process leaves behind."""
 
 Tree: TypeAlias = Any
 """Tensors, plain values, and dictionaries, lists and tuples of these."""
@@ -69,7 +69,7 @@ def write_checkpoint(
 
     Args:
         folder: Where it shall be; missing parents are made.
-        content: Tensors on the CPU that nothing changes meanwhile; see `snapshot`.
+        content: Tensors on the CPU that nothing changes meanwhile; see `staging`.
         may_appear: Called before it gets its name; if it raises, it does not.
 
     Raises:
@@ -134,30 +134,6 @@ def newest_valid(folders: Iterable[Path]) -> tuple[CheckpointContent | None, lis
     return None, complaints
 
 
-def snapshot(content: CheckpointContent) -> CheckpointContent:
-    """Returns a copy on the CPU that shares no memory with anything; waits for the device once."""
-    copied = CheckpointContent(
-        model=_copied(content.model),
-        ema=_copied(content.ema),
-        state=_copied(content.state),
-        config_yaml=content.config_yaml,
-        metrics=_copied(content.metrics),
-        metadata=_copied(content.metadata),
-    )
-    for device in {tensor.device for tensor in content.model.values() if tensor.is_cuda}:
-        torch.cuda.synchronize(device)
-    return copied
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Deletes a checkpoint, if there is one; it loses its name before its first file."""
-    if folder.exists():
-        removed = folder.with_name(f".{folder.name}{REMOVED}")
-        shutil.rmtree(removed, ignore_errors=True)
-        folder.rename(removed)
-        shutil.rmtree(removed)
-
-
 def _write_files(folder: Path, content: CheckpointContent) -> None:
     with storage_errors():
         safetensors.torch.save_file(_separate(content.model), folder / MODEL)
@@ -194,19 +170,6 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@torch.no_grad()
-def _copied(value: Tree) -> Tree:
-    if isinstance(value, Tensor):
-        # Pinned memory lets the copies of one device run one after the other without waiting.
-        copy = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
-        return copy.copy_(value, non_blocking=True)
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(item) for item in value)
-    return value
 
 
 def _parse_tensors(path: Path, data: bytes) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ def _say_nothing(_text: str) -> None:
 
 
 def always() -> None:
-    """Lets everything be written."""
+    """Lets everything happen."""
 
 
 class CheckpointWriter:
@@ -32,6 +32,7 @@ class CheckpointWriter:
         patience: Seconds to wait before each further attempt.
         may_write: Called before anything is written and again before the checkpoint appears; raises
             where neither may happen.
+        written: Called in the thread once a checkpoint is there.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class CheckpointWriter:
         warn: Callable[[str], None] = _say_nothing,
         patience: Sequence[float] = PATIENCE,
         may_write: Callable[[], None] = always,
+        written: Callable[[], None] = always,
     ) -> None:
         self._warn = warn
+        self._written = written
         self._may_write = may_write
         self._patience = patience
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
@@ -51,7 +54,7 @@ class CheckpointWriter:
 
         Args:
             folder: Where it shall be.
-            content: A `snapshot`, which nobody else changes.
+            content: Of a `Staging`, which nobody changes until it is written.
 
         Raises:
             Exception: What the write before raised; this one is then not started.
@@ -70,6 +73,10 @@ class CheckpointWriter:
             running.result()
 
     def _write(self, folder: Path, content: CheckpointContent) -> None:
+        self._write_patiently(folder, content)
+        self._written()
+
+    def _write_patiently(self, folder: Path, content: CheckpointContent) -> None:
         for seconds in self._patience:
             try:
                 return self._attempt(folder, content)

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import nn
 
 from service.config.errors import RunError
+from service.training.best import best_name
 from service.training.checkpoint import CheckpointContent, read_checkpoint
 from service.training.length import RunLength
 from service.training.memory import out_of_memory_explained
@@ -25,12 +26,6 @@ from service.training.wrapping import autocast, broadcast_buffers, wrap
 
 class NonFiniteError(RunError):
     """Too many steps in a row had a loss or gradient that is not finite."""
-
-
-def best_name(metric: str) -> str:
-    """Returns what the best value so far of a metric is called: val/top1 → val/best_top1."""
-    split, _, name = metric.rpartition("/")
-    return f"{split}/best_{name}"
 
 
 def train(task: Task[B], worker: Worker, settings: Settings) -> dict[str, float]:
@@ -240,6 +235,8 @@ class _Run(Generic[B]):
         metrics = {**figures, "train/epoch": self._length.epoch(self._state.step)}
         content = None
         if self._worker.rank == 0:
+            # The copy goes where the one before is written from.
+            self._worker.finish()
             content = self._state.content(
                 self._task.state_dict(), self._task.metadata(), self._settings.config_yaml, metrics
             )

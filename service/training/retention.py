@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from service.training.checkpoint import METRICS, REMOVED, UNFINISHED
+from service.training.checkpoint_files import METRICS, REMOVED, UNFINISHED
 
 _NAME = re.compile(r"step_(\d{8,})")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from service.config.errors import RunError
 from service.config.training import CheckpointConfig
-from service.training.checkpoint import CheckpointContent, remove_checkpoint
+from service.training.checkpoint import CheckpointContent
+from service.training.checkpoint_files import remove_checkpoint
 from service.training.checkpoint_writer import PATIENCE, CheckpointWriter, always
 from service.training.retention import checkpoint_folder, keep_best_and_last
 
@@ -36,15 +37,16 @@ class RunCheckpoints:
         self._folder = folder
         self._retention = retention
         self._may_write = may_write
-        self._writer = CheckpointWriter(warn, patience, may_write)
+        self._warn = warn
+        self._writer = CheckpointWriter(warn, patience, may_write, self._prune)
         self._last: Path | None = None
 
     def write(self, step: int, content: CheckpointContent) -> None:
-        """Starts to write a checkpoint, and deletes those that retention gives up.
+        """Starts to write a checkpoint; once it is there, those that retention gives up go.
 
         Args:
             step: Optimiser steps done.
-            content: A `snapshot`, which nobody else changes.
+            content: Of a `Staging`, which nobody changes until it is written.
 
         Raises:
             StorageError: The checkpoint before could not be written.
@@ -67,9 +69,10 @@ class RunCheckpoints:
                 "free or repair the storage, then go on with --resume"
             ) from error
         self._may_write()
-        self._prune()
 
     def _prune(self) -> None:
+        """Runs beside training too: to delete a large checkpoint takes a tenth of a second."""
+        self._may_write()
         retention = self._retention
         given_up = keep_best_and_last(
             self._folder, retention.metric, retention.mode, retention.keep
@@ -78,4 +81,7 @@ class RunCheckpoints:
             # A run that went on from another's checkpoint may have some with more steps than its
             # newest.
             if folder != self._last:
-                remove_checkpoint(folder)
+                try:
+                    remove_checkpoint(folder)
+                except OSError as error:
+                    self._warn(f"{folder}: not deleted ({error.strerror or error})")

@@ -10,9 +10,10 @@ from service.config.errors import ConfigurationError
 from service.config.optimization import OptimizerChoice
 from service.config.training import TrainingConfig
 from service.training.averaging import MovingAverage
-from service.training.checkpoint import CheckpointContent, snapshot
+from service.training.checkpoint import CheckpointContent
 from service.training.guard import GuardedStep
 from service.training.optimizers import apply_configuration, build_optimizer
+from service.training.staging import Staging
 from service.training.wrapping import prepare
 
 
@@ -52,6 +53,7 @@ class TrainingState:
         self.best: float | None = None
         self._batch_size = config.batch_size
         self._factors = factors
+        self._staging = Staging()
 
     @property
     def position(self) -> int:
@@ -66,6 +68,8 @@ class TrainingState:
         metrics: dict[str, float],
     ) -> CheckpointContent:
         """Returns a copy of everything, off the device, that later steps do not change.
+
+        The next call writes over it.
 
         Args:
             task_state: What the task wants kept.
@@ -83,7 +87,7 @@ class TrainingState:
             "average": self.average.state_dict() if self.average else {},
             "task": task_state,
         }
-        return snapshot(
+        return self._staging.snapshot(
             CheckpointContent(
                 model=self.model.state_dict(),
                 ema=self.average.module.state_dict() if self.average else None,

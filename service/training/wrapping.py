@@ -5,11 +5,13 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
+from service.config.errors import ConfigurationError
 from service.config.training import TrainingConfig
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def prepare(model: nn.Module, config: TrainingConfig) -> nn.Module:
@@ -30,9 +32,10 @@ def prepare(model: nn.Module, config: TrainingConfig) -> nn.Module:
 def wrap(model: nn.Module, config: TrainingConfig) -> nn.Module:
     """Returns what the training step calls; it shares its parameters with `model`."""
     wrapped = model
-    if dist.is_initialized():
+    # A worker alone has nobody to share gradients with, and DDP would copy them all the same.
+    if dist.is_initialized() and dist.get_world_size() > 1:
         device = next(model.parameters()).device
-        wrapped = DistributedDataParallel(
+        wrapped = parallel = DistributedDataParallel(
             model,
             device_ids=[device] if device.type == "cuda" else None,
             gradient_as_bucket_view=True,
@@ -40,14 +43,24 @@ def wrap(model: nn.Module, config: TrainingConfig) -> nn.Module:
             # A resumed run would then reduce that step in another order, with other bits.
             find_unused_parameters=config.deterministic,
         )
+        if config.gradient_compression == "bf16":
+            parallel.register_comm_hook(None, bf16_compress_hook)
     if config.compile:
         return torch.compile(wrapped)  # type: ignore[return-value]  # a module in, a module out
     return wrapped
 
 
 def autocast(device: torch.device, config: TrainingConfig) -> AbstractContextManager[object]:
-    """Returns the context in which forward passes run."""
-    dtype = _DTYPES.get(config.precision)
+    """Returns the context in which forward passes run.
+
+    Raises:
+        ConfigurationError: The precision is still `auto`; see `service.training.precision`.
+    """
+    if config.precision == "auto":
+        raise ConfigurationError(
+            "training.precision: auto is decided at the start of a run; name fp32, bf16 or fp16"
+        )
+    dtype = _DTYPES[config.precision]
     return torch.autocast(device.type, dtype) if dtype else nullcontext()
 
 

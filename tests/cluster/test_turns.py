@@ -24,12 +24,12 @@ from service.config.cifar import CIFARConfig
 from service.config.errors import ConfigurationError
 from service.config.loading import load, to_yaml
 from service.training.checkpoint import (
-    METADATA,
     CheckpointContent,
     newest_valid,
     read_checkpoint,
     write_checkpoint,
 )
+from service.training.checkpoint_files import METADATA
 from service.training.retention import checkpoint_folder, checkpoint_folders
 from service.training.turn import Continuation
 

@@ -55,7 +55,7 @@ _DURATION = "write a duration as a number and a unit: 90ep, 5000st or 0.5run"
         ),
         (
             ["training.precision=bf15"],
-            "training.precision: 'bf15' is not allowed; allowed: fp32 or bf16 or fp16",
+            "training.precision: 'bf15' is not allowed; allowed: auto or fp32 or bf16 or fp16",
         ),
         (
             ["training.compile=maybe"],

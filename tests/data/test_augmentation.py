@@ -18,7 +18,7 @@ from service.config.data import (
     TrainPicturesConfig,
     TrivialAugmentConfig,
 )
-from service.data.augmentation import evaluation_transform, training_transform
+from service.data.augmentation import EvaluationView, TrainingView
 from service.data.decoding import decode
 from service.data.folder import list_folder
 
@@ -37,7 +37,7 @@ def training(**fields: object) -> PicturesConfig:
 
 
 def views(config: PicturesConfig, picture: torch.Tensor, count: int) -> torch.Tensor:
-    transform = training_transform(config)
+    transform = TrainingView(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return torch.stack([transform(picture) for _ in range(count)])
@@ -145,7 +145,7 @@ def test_interpolation_is_as_configured() -> None:
 def test_pictures_of_any_size_give_views_of_the_asked_size(width: int, height: int) -> None:
     picture = ramp(width, height)
     assert views(training(), picture, 5).shape == (5, 3, 32, 32)
-    assert evaluation_transform(PicturesConfig())(picture).shape == (3, 224, 224)
+    assert EvaluationView(PicturesConfig())(picture).shape == (3, 224, 224)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_the_evaluation_view_is_that_of_pillow(
         )
         left, top = round((resized.width - 17) / 2), round((resized.height - 17) / 2)
         expected = np.asarray(resized.crop((left, top, left + 17, top + 17)), np.int64)
-        view = evaluation_transform(config)(picture).permute(1, 2, 0).numpy()
+        view = EvaluationView(config)(picture).permute(1, 2, 0).numpy()
         difference = np.abs(view.astype(np.int64) - expected)
         assert difference.max() <= 2
         assert difference.mean() <= 0.1

@@ -10,7 +10,7 @@ import torch
 
 from service.config.data import FolderDataConfig, PicturesConfig
 from service.config.small_data import CIFAR10DataConfig
-from service.data.augmentation import training_transform
+from service.data.augmentation import TrainingView
 from service.data.batch import Batch, Request, Views
 from service.data.decoding import DamagedPictureError
 from service.data.folder import FolderPictures, list_folder
@@ -101,9 +101,9 @@ def request(*indices: int) -> Request:
 def test_where_all_of_a_batch_is_damaged_the_next_picture_stands_in_and_counts_for_nothing(
     pictures: PictureSet, broken: PictureSet, skipping: PicturesConfig
 ) -> None:
-    transform = training_transform(skipping)
-    batch = Views(broken, transform, skips=True)[request(17, 18)]
-    (next_one,) = Views(pictures, transform)[request(19)].pictures
+    view = TrainingView(skipping)
+    batch = Views(broken, view, skips=True)[request(17, 18)]
+    (next_one,) = Views(pictures, view)[request(19)].pictures
     assert len(batch) == 0
     assert torch.equal(batch.pictures, next_one[None])
     assert batch.labels.tolist() == [broken.labels[17]]

@@ -95,6 +95,18 @@ def failure(stream: Stream) -> LoadingError:
     return caught.value
 
 
+def test_an_interrupt_is_left_to_the_program(
+    pictures: FolderPictures, before: set[psutil.Process]
+) -> None:
+    """A terminal sends Ctrl-C to them too, and what trains wants to save first."""
+    stream = evaluation(pictures, None)
+    sizes = [len(next(stream).labels)]
+    for process in running(before):
+        process.send_signal(signal.SIGINT)
+    sizes += [len(batch.labels) for batch in stream]
+    assert sizes == [2] * 20
+
+
 @pytest.mark.parametrize("start", [training, evaluation])
 def test_a_killed_process_is_named_with_the_likely_reason(
     pictures: FolderPictures, before: set[psutil.Process], start: Callable[..., Stream]

@@ -180,7 +180,11 @@ def test_a_run_goes_on_with_the_nodes_that_are_there(
     assert [workers for workers, _ in groupby(run.workers)] == [2, 1, 2, 1]
 
     expected, found = losses_of_one_worker(tmp_path / "twin", len(run.workers)), losses(storage)
-    assert max(abs(found[step] / expected[step] - 1) for step in found) < 1e-3
+    same = [abs(found[step] / expected[step] - 1) for step in found]
+    others = [abs(found[step] / expected[step + 1] - 1) for step in list(found)[:-1]]
+    # Sums in another order: differences begin at rounding and grow over hundreds of steps.
+    assert max(same[:20]) < 1e-5
+    assert max(same) < 0.1 * max(others)
 
     client = MlflowClient(server.uri)
     (recorded,) = client.search_runs(["1"])

@@ -14,8 +14,8 @@ from PIL import Image
 from service.config.data import EvaluationPicturesConfig, PicturesConfig, TrainPicturesConfig
 from service.config.detection_data import DrawnScenesConfig
 from service.config.errors import ConfigurationError
-from service.data.augmentation import evaluation_transform, training_transform
-from service.data.decoding import DamagedPictureError, decode
+from service.data.augmentation import EvaluationView, TrainingView
+from service.data.decoding import DamagedPictureError, decode, decode_excerpt
 from service.data.detection.orientation import decode_annotated
 from service.data.detection.reading import read_detection_set
 from service.data.detection.scenes import draw_scenes
@@ -44,8 +44,8 @@ class Pictures:
 
     def __init__(self, data: Path | None, scratch: Path) -> None:
         self._files = [*drawn_files(), *(real_files(data, (".jpg", ".jpeg")) if data else ())]
-        self._training = training_transform(_PICTURES)
-        self._evaluation = evaluation_transform(_PICTURES)
+        self._training = TrainingView(_PICTURES)
+        self._evaluation = EvaluationView(_PICTURES)
 
     def mutant(self, generator: Generator) -> bytes:
         """Returns a damaged file."""
@@ -69,9 +69,9 @@ class Pictures:
         assert picture.shape[0] == 3
         assert sorted(picture.shape[1:]) == sorted(size[:2])
         for view in (self._training, self._evaluation):
-            made = view(picture)
-            assert made.shape == (3, _SIDE, _SIDE)
-            assert made.dtype == torch.uint8
+            for made in (view(picture), decode_excerpt(content, view.plan)):
+                assert made.shape == (3, _SIDE, _SIDE)
+                assert made.dtype == torch.uint8
         return self._annotated(content, size[0], size[1])
 
     def _annotated(self, content: bytes, width: int, height: int) -> str:

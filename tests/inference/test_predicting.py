@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from service.data.packing import PackedStrings
+from service.data.progress import Progress
 from service.inference.classes import ClassPrediction, ClassPredictor
 from service.inference.networks import Classifier
 from service.inference.predicting import predictions
-from service.inference.progress import Progress
 from service.inference.trained import open_trained
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from service.classification.task import datasets_folder
+from service.classification.checking import datasets_folder
 from service.config.coco import COCOConfig
 from service.config.imagenet import ImageNetConfig
 from service.data.decoding import decode

@@ -1,6 +1,7 @@
 """`pipelines/imagenet.py` as its users meet it."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -150,14 +151,19 @@ def test_a_checkpoint_of_another_model_is_refused(
 
 
 def test_a_stopped_run_is_closed_killed_and_goes_on(tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to the loading processes too."""
     options = ("--local", "name=run", "training.duration=40ep", "training.log_every=1")
     driver = subprocess.Popen(
-        command(tmp_path, *options), env=environment(), stdout=subprocess.PIPE, text=True
+        command(tmp_path, *options, "data.loading_processes=1"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
     )
     while not journal(tmp_path, "run") or journal(tmp_path, "run")[-1].step < 4:
         assert driver.poll() is None
         time.sleep(0.02)
-    driver.send_signal(signal.SIGTERM)
+    os.killpg(driver.pid, signal.SIGINT)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 143
     assert "continue with --resume name=run" in output

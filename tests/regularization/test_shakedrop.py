@@ -101,6 +101,22 @@ class TestDraws:
         )
         assert torch.equal(first == 1, second == 1)
 
+    @every_shape
+    def test_all_gates_open_cost_nothing_on_a_cpu(self, level: Level, gate: Gate) -> None:
+        branch = torch.ones(4, 3, requires_grad=True)
+        assert ShakeDrop(1.0, level=level, gate=gate)(branch) is branch
+
+    @every_shape
+    def test_a_step_draws_as_much_whatever_the_gates_are(self, level: Level, gate: Gate) -> None:
+        # What follows in a step then does not depend on them, nor on whether it is compiled.
+        states = []
+        for p in (0.0, 0.5, 1.0):
+            torch.manual_seed(3)
+            ShakeDrop(p, level=level, gate=gate)(torch.ones(4, 3, requires_grad=True)).sum()
+            states.append(torch.get_rng_state())
+        assert torch.equal(states[0], states[1])
+        assert torch.equal(states[0], states[2])
+
 
 class TestSpecialCases:
     @every_shape

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from service.regularization import ShakeDrop
+from service.regularization.keyed_draws import draw_keys
+from service.regularization.scaling import scaled
 from service.regularization.shakedrop import Gate, Level
 
 
@@ -78,3 +80,21 @@ def test_generated_code_shares_the_gate_between_the_passes(
             assert bool(((backward[shut] >= 4) & (backward[shut] <= 5)).all())
             closed += float(shut.float().mean()) / 50
     assert abs(closed - 0.5) < 5 * 0.5 / (50 * 8) ** 0.5  # 5 standard errors of 400 gates
+
+
+@pytest.mark.parametrize("level", ["channel", "pixel"])
+def test_generated_code_draws_what_pieces_draw(
+    level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    compiled = torch.compile(scaled, fullgraph=True)
+    (key,) = draw_keys(1, torch.device("cpu"))
+    # An odd size, so that vectors of the processor end in the middle of a row.
+    values = torch.randn(3, 5, 7, 9)
+    with torch._inductor.config.patch(compile_threads=1):
+        for given in (values, values.to(memory_format=torch.channels_last)):
+            torch._dynamo.reset()
+            interval = torch.tensor([-1.0, 1.0])
+            torch.testing.assert_close(
+                compiled(given, interval, key, level), scaled(given, interval, key, level)
+            )

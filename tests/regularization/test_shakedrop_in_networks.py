@@ -58,7 +58,7 @@ class TestTypesAndMemory:
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
             ShakeDrop(0.5, level=level, gate=gate)(torch.ones(4, 64, 8, 8, requires_grad=True))
-        assert sum(kept) <= 2 * 4  # low and high of β for each gate
+        assert sum(kept) <= 2 * 4 + 2  # low and high of β for each gate, and β's key
 
     def test_state_dict_is_empty(self) -> None:
         assert ShakeDrop(0.5).state_dict() == {}

@@ -1,12 +1,14 @@
 """A run says which program made it."""
 
+import platform
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from service.tracking import source
-from service.tracking.source import source_tags
+from service.tracking.source import CODE_DIGEST_TAG, VERSIONS_TAG, source_tags
 
 
 @pytest.fixture
@@ -45,3 +47,22 @@ def test_without_history_the_image_names_the_commit(
     assert not {"mlflow.source.git.commit", "mlflow.git.dirty", "ray.submission_id"} & set(tags)
     monkeypatch.setenv("SERVICE_GIT_COMMIT", "0123abc")
     assert source_tags("pipelines/imagenet.py")["mlflow.source.git.commit"] == "0123abc"
+
+
+def test_code_that_no_commit_names_has_a_digest(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "service").mkdir()
+    (tree / "service" / "a.py").write_text("a = 1\n")
+    first = source_tags("pipelines/imagenet.py")[CODE_DIGEST_TAG]
+    assert source_tags("pipelines/cifar.py")[CODE_DIGEST_TAG] == first
+    (tree / "service" / "a.py").write_text("a = 2\n")
+    assert source_tags("pipelines/imagenet.py")[CODE_DIGEST_TAG] != first
+    monkeypatch.setenv("SERVICE_GIT_COMMIT", "0123abc")
+    assert CODE_DIGEST_TAG not in source_tags("pipelines/imagenet.py")
+
+
+def test_the_versions_are_those_that_are_installed(tree: Path) -> None:
+    versions = source_tags("pipelines/imagenet.py")[VERSIONS_TAG].split(", ")
+    assert f"torch {version('torch')}" in versions
+    assert versions[0] == f"python {platform.python_version()}"

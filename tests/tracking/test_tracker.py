@@ -20,7 +20,7 @@ from serving import MlflowServer
 from service.tracking.journal import Journal
 from service.tracking.outbox import count_undelivered, count_undelivered_files
 from service.tracking.request import RunRequest
-from service.tracking.tracker import RunTracker, end_run, start_run
+from service.tracking.tracker import RunTracker, close_ahead, end_run, start_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,10 +68,12 @@ def test_a_server_that_is_killed_and_returns_misses_nothing(
     for step in range(1, 51):
         tracker.log(step, {"train/loss": 1 / step})
     tracker.attach("evaluation/50.png", b"before")
+    tracker.flush()
     wait_for(lambda: count_undelivered(tmp_path) + count_undelivered_files(tmp_path) == 0)
     server.kill()
     for step in range(51, 101):
         tracker.log(step, {"train/loss": 1 / step})
+    tracker.flush()
     tracker.attach("evaluation/100.png", b"meanwhile")
     wait_for(lambda: bool(events(tmp_path)))
     assert count_undelivered(tmp_path) == 50
@@ -116,6 +118,21 @@ def test_a_restarted_worker_and_a_lost_cursor_store_nothing_twice(
     (run,) = client.search_runs([started.experiment_id])
     assert run.info.status == "KILLED"
     assert run.data.tags["status_reason"] == "stopped by SIGTERM"
+
+
+def test_a_run_closed_ahead_of_its_end_takes_what_comes_later(
+    client: MlflowClient, served: RunRequest, tmp_path: Path
+) -> None:
+    started = start_run(tmp_path, served)
+    assert started is not None
+    tracker = RunTracker(tmp_path, served, run_id=started.run_id, ship_every=60)
+    tracker.log(1, {"train/loss": 1.0})
+    close_ahead(served, started.run_id, "KILLED", "asked to stop")
+    run = client.get_run(started.run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["status_reason"] == "asked to stop"
+    assert tracker.close(60) == 0
+    assert stored(client, started.run_id, "train/loss") == journalled(tmp_path, "train/loss")
 
 
 TRAINING = """
@@ -211,6 +228,7 @@ def test_a_run_the_server_lost_is_made_anew_with_its_whole_history(
     tracker = RunTracker(tmp_path, served, run_id="0" * 32, ship_every=0.02)
     for step in range(1, 11):
         tracker.log(step, {"train/loss": 1 / step})
+    tracker.flush()
     wait_for(lambda: count_undelivered(tmp_path) == 0)
     tracker.close(60)
     experiment = client.get_experiment_by_name(served.experiment)

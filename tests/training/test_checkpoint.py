@@ -15,10 +15,10 @@ from service.training.checkpoint import (
     CheckpointContent,
     newest_valid,
     read_checkpoint,
-    snapshot,
     write_checkpoint,
 )
 from service.training.manifest import DamagedCheckpoint, flushed, write_manifest
+from service.training.staging import Staging
 
 FILES = [
     "model.safetensors",
@@ -228,7 +228,7 @@ def test_the_newest_whole_checkpoint_is_used_and_the_others_complained_about(
 def test_a_snapshot_shares_no_memory(tmp_path: Path) -> None:
     original = content()
     whole = content()
-    copied = snapshot(original)
+    copied = Staging().snapshot(original)
     for tensor in (*original.model.values(), original.state["half"]):
         tensor.zero_()
     original.state["optimizer"]["state"][0]["momentum"].zero_()

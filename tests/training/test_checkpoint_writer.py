@@ -17,11 +17,11 @@ from service.training.checkpoint import (
     CheckpointContent,
     newest_valid,
     read_checkpoint,
-    snapshot,
     write_checkpoint,
 )
 from service.training.checkpoint_writer import CheckpointWriter
 from service.training.retention import checkpoint_folders
+from service.training.staging import Staging
 
 
 def content(model: nn.Module) -> CheckpointContent:
@@ -40,7 +40,7 @@ def test_what_is_written_is_the_moment_of_the_snapshot(tmp_path: Path) -> None:
     before = model.weight.detach().clone()
     with CheckpointWriter() as writer:
         for step in range(3):
-            writer.write(tmp_path / f"step_{step:08d}", snapshot(content(model)))
+            writer.write(tmp_path / f"step_{step:08d}", Staging().snapshot(content(model)))
             with torch.no_grad():
                 model.weight.add_(1)
     for step in range(3):
@@ -51,14 +51,14 @@ def test_what_is_written_is_the_moment_of_the_snapshot(tmp_path: Path) -> None:
 
 def test_the_folder_is_there_after_waiting(tmp_path: Path) -> None:
     with CheckpointWriter() as writer:
-        writer.write(tmp_path / "c", snapshot(content(nn.Linear(2, 2))))
+        writer.write(tmp_path / "c", Staging().snapshot(content(nn.Linear(2, 2))))
         writer.wait()
         assert (tmp_path / "c" / "manifest.json").exists()
 
 
 def test_an_error_is_raised_by_the_next_call_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    good = snapshot(content(nn.Linear(2, 2)))
+    good = Staging().snapshot(content(nn.Linear(2, 2)))
     with CheckpointWriter(patience=()) as writer:
         writer.write(tmp_path / "file" / "c", good)
         with pytest.raises(NotADirectoryError):
@@ -75,11 +75,11 @@ def test_an_error_is_raised_by_the_next_call_once(tmp_path: Path) -> None:
 def test_leaving_the_context_raises_what_nobody_waited_for(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(NotADirectoryError), CheckpointWriter(patience=()) as writer:
-        writer.write(tmp_path / "file" / "c", snapshot(content(nn.Linear(2, 2))))
+        writer.write(tmp_path / "file" / "c", Staging().snapshot(content(nn.Linear(2, 2))))
 
 
 def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
-    good = snapshot(content(nn.Linear(2, 2)))
+    good = Staging().snapshot(content(nn.Linear(2, 2)))
     write_checkpoint(tmp_path / "c", good)
     with pytest.raises(TypeError):
         write_checkpoint(tmp_path / "c", replace(good, state={"path": tmp_path}))

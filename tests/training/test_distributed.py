@@ -3,12 +3,15 @@
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 from toy import Recorder, ToyTask, local_worker, settings
 
+from service.config.durations import Duration
+from service.config.optimization import AveragingConfig
 from service.training.checkpoint import read_checkpoint
 from service.training.loop import train
 from service.training.retention import checkpoint_folder
@@ -43,12 +46,18 @@ def _task(rank: int, world_size: int, *, divided: bool = False) -> ToyTask:
 
 
 def _work(
-    rank: int, world_size: int, port: int, folder: Path, poisoned: frozenset[int], divided: bool
+    rank: int,
+    world_size: int,
+    port: int,
+    folder: Path,
+    poisoned: frozenset[int],
+    divided: bool,
+    training: dict[str, Any],
 ) -> None:
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=world_size)
-    how = settings()
+    how = settings(**training)
     task = _task(rank, world_size, divided=divided)
     task.poisoned = poisoned
     worker = Silent(local_worker(folder, Recorder(), how), rank, world_size)
@@ -58,13 +67,19 @@ def _work(
 
 
 def _train(
-    folder: Path, world_size: int, poisoned: frozenset[int] = frozenset(), *, divided: bool = False
+    folder: Path,
+    world_size: int,
+    poisoned: frozenset[int] = frozenset(),
+    *,
+    divided: bool = False,
+    **training: Any,  # noqa: ANN401  # fields of TrainingConfig
 ) -> list[dict]:
     folder.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    multiprocessing.spawn(_work, (world_size, port, folder, poisoned, divided), nprocs=world_size)
+    given = (world_size, port, folder, poisoned, divided, training)
+    multiprocessing.spawn(_work, given, nprocs=world_size)
     return [torch.load(folder / f"rank{r}.pt", weights_only=True) for r in range(world_size)]
 
 
@@ -97,3 +112,19 @@ def test_one_worker_does_what_two_would_do_with_the_same_micro_batches(tmp_path:
     train(alone, local_worker(tmp_path / "one", Recorder(), how), how)
     for name, parameter in alone.model.named_parameters():
         torch.testing.assert_close(two[name], parameter.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_sent_as_bf16_differ_by_their_rounding_and_stay_the_same_on_all_workers(
+    tmp_path: Path,
+) -> None:
+    """A step moves each weight by lr · g; each of the two summands of g has 8 bits."""
+    one = {"duration": Duration(1, "st"), "average": AveragingConfig(enabled=False)}
+    how, alone = settings(**one), _task(0, 1)
+    start = alone.model.state_dict()["1.weight"].clone()
+    train(alone, local_worker(tmp_path / "alone", Recorder(), how), how)
+    sent = _train(tmp_path / "sent", 2, **one, gradient_compression="bf16")
+    step = alone.model.state_dict()["1.weight"] - start
+    compressed = sent[0]["1.weight"] - start
+    assert torch.equal(sent[0]["1.weight"], sent[1]["1.weight"])
+    # More than the rounding of fp32, at most that of bf16.
+    assert 2**-16 < (compressed - step).abs().max() / step.abs().max() <= 2**-6

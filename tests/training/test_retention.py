@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.training.checkpoint import remove_checkpoint
+from service.training.checkpoint_files import remove_checkpoint
 from service.training.retention import checkpoint_folder, checkpoint_folders, keep_best_and_last
 
 

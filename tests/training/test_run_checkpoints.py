@@ -7,17 +7,20 @@ import torch
 from torch import nn
 
 from service.config.training import CheckpointConfig
-from service.training.checkpoint import CheckpointContent, read_checkpoint, snapshot
+from service.training.checkpoint import CheckpointContent, read_checkpoint
 from service.training.checkpoint_writer import CheckpointWriter
 from service.training.retention import checkpoint_folders
 from service.training.run_checkpoints import RunCheckpoints, StorageError
+from service.training.staging import Staging
 
 NETWORK = nn.Linear(2, 2)
 
 
 def content(top1: float = 0.0) -> CheckpointContent:
     model = NETWORK.state_dict()
-    return snapshot(CheckpointContent(model, None, {"position": 1}, "", {"val/top1": top1}, {}))
+    return Staging().snapshot(
+        CheckpointContent(model, None, {"position": 1}, "", {"val/top1": top1}, {})
+    )
 
 
 def test_a_storage_that_comes_back_is_waited_for(tmp_path: Path) -> None:

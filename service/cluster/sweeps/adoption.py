@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from service.data.atomic import whole_folder
-from service.training.checkpoint import remove_checkpoint
+from service.training.checkpoint_files import remove_checkpoint
 from service.training.retention import checkpoint_folder, checkpoint_folders
 
 _PATIENCE = 120.0  # seconds a checkpoint may take to be written

@@ -13,7 +13,7 @@ from service.search.trials import Trial, ranked
 from service.tracking.runs import Status
 from service.tracking.sweep_runs import store_files
 from service.tracking.tracker import end_run
-from service.training.checkpoint import remove_checkpoint
+from service.training.checkpoint_files import remove_checkpoint
 from service.training.retention import best_checkpoint, checkpoint_folders
 
 _PATIENCE = 60.0  # seconds; the mark of an actor that was killed stays

@@ -2,21 +2,18 @@
 
 import os
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
 
 from service.cluster.console import announce
 from service.cluster.driver_lock import Claim, only_driver, was_only_taken
 from service.cluster.job import Application
+from service.cluster.precision import with_begun_precision, with_precision
 from service.cluster.preparation import base_request
 from service.cluster.resources import plan_trials
 from service.cluster.runs import check_name
 from service.cluster.session import absolute_storage, join, leave, submission_id
+from service.cluster.stopping import stoppable
 from service.cluster.sweeps import folders
 from service.cluster.sweeps.ending import remove_losers
 from service.cluster.sweeps.summary import Summary
@@ -26,9 +23,6 @@ from service.config.loading import to_yaml
 from service.config.sweep_files import RECIPES, SweepFile, recipe_tree
 from service.search.ledger import Ledger
 from service.search.proposals import Proposals, build
-
-if TYPE_CHECKING:
-    from service.cluster.sweeps.tuning import Tuning
 
 # Read by Tune when it is imported.
 _TUNE_SETTINGS = {
@@ -78,7 +72,7 @@ def _drive(config: SweepFile, storage: Path, application: Application, claim: Cl
     proposals = build(config.sweep, RECIPES[config.sweep.pipeline], recipe_tree(config))
     sweep = _prepare(config, storage, application, proposals.total, claim)
     try:
-        folders.record(sweep.folder, config)
+        folders.record(sweep.folder, sweep.config)
         ledger = Ledger(ledger_file)
         for trial in ledger.trials:
             proposals.tell(trial)
@@ -91,6 +85,7 @@ def _named(config: SweepFile, storage: Path, resume: bool) -> SweepFile:
     name = config.name or folders.new_name(config.sweep.search.kind)
     check_name(name)
     config = config.model_copy(update={"name": name})
+    config = with_begun_precision(config, storage / name / folders.CONFIG)
     if folders.exists(storage / name):
         if not resume:
             raise ConfigurationError(
@@ -117,9 +112,11 @@ def _prepare(
     for name, value in _TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
     facts = application.check(recipe, storage)
-    nodes = join(config.cluster)
+    nodes = join(config.cluster, dashboard=True).nodes
     try:
         plan = plan_trials(config.cluster, nodes, config.sweep.concurrent_trials, trials)
+        on_gpu = bool(plan.each.gpus_per_worker)
+        config = with_precision(config, nodes=plan.each.nodes, on_gpu=on_gpu)
         request = None
         if config.tracking.enabled:
             name = str(config.name)
@@ -138,28 +135,10 @@ def _run(sweep: Sweep, ledger: Ledger, proposals: Proposals) -> Outcome:
 
     tuning = Tuning(sweep, ledger, proposals)
     with Summary(sweep, ledger) as summary:
-        with _stoppable(tuning):
+        with stoppable(tuning.stop, saving="trials save a checkpoint"):
             tuning.run(summary.log)
         clear_leftovers()
         remove_losers(sweep, ledger.trials)
         summary.finish(stopped=tuning.stopped)
     shutil.rmtree(folders.tune_folder(sweep.folder), ignore_errors=True)
     return Outcome(sweep, ledger, tuning.stopped, summary.compare_address(), tuning.gaps)
-
-
-@contextmanager
-def _stoppable(tuning: "Tuning") -> Iterator[None]:
-    """Turns the first SIGTERM or Ctrl-C into a request to save and end; a second ends at once."""
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        if tuning.stopped:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(143)
-        tuning.stop()
-        announce("asked to stop: trials save a checkpoint first; ask again to end at once")
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

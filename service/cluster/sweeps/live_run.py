@@ -121,7 +121,7 @@ class LiveRun:
 
     def _train(self) -> None:
         try:
-            run_on_ray(self._job, self._plan)
+            run_on_ray(self._job, self._plan, lone=False)
         except BaseException as error:
             # Raised in the thread that asks for the next evaluation.
             self._error = error

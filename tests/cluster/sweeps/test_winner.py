@@ -13,7 +13,7 @@ from service.config.command_line import parse_command
 from service.config.imagenet import ImageNetConfig
 from service.config.loading import load
 from service.config.sweep_files import RECIPES
-from service.models.build import resolved
+from service.models.completion import resolved
 from service.search.ledger import Ledger
 from service.search.trials import Change, Point
 

@@ -2,7 +2,7 @@
 
 import io
 
-from service.inference.progress import Progress
+from service.data.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -1,0 +1,1 @@
+"""Rewriting a set of pictures once, smaller and in shards, so that each epoch reads it faster."""
