@@ -69,6 +69,6 @@ def _asked(on_gpu: bool) -> Mapping[str, bool]:
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         ).remote()
         for node in nodes
-        if node["Alive"] and (node["Resources"].get("GPU") or not on_gpu)
+        if node["Alive"] and node["Resources"].get("GPU" if on_gpu else "CPU")
     }
     return {name: ray.get(answer) for name, answer in answers.items()}

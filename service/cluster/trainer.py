@@ -11,7 +11,6 @@ from ray.train import Result
 from ray.train.backend import Backend, BackendConfig
 
 # The second generation's: under its usual name Ray has the first.
-from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 _DATA = "DatasetsCallback"
@@ -19,6 +18,11 @@ _DATA = "DatasetsCallback"
 _LEFT_OVER = "PlacementGroupCleanerCallback"
 """Frees the workers' place should their controller be killed. A cluster that ends with the run
 needs no cleaning."""
+
+_FIXED = "FixedScalingPolicy"
+"""Asks an autoscaler for the machines of a fixed number of workers, again and again."""
+_WISHES = ("after_controller_start", "_maybe_send_resource_request")
+"""Where it does so."""
 
 
 class _SharedDevices(Backend):
@@ -36,14 +40,8 @@ class Workers(BackendConfig):
         return _SharedDevices
 
 
-class _NoAutoscaler(FixedScalingPolicy):
-    """Asks nobody for more machines."""
-
-    def after_controller_start(self, train_run_context: Any) -> None:  # noqa: ANN401  # not public
-        """Would register the run's wishes."""
-
-    def _maybe_send_resource_request(self) -> None:
-        """Would renew them."""
+def _ask_nobody(*_context: object) -> None:
+    """Stands where a cluster of one's own has no autoscaler to ask."""
 
 
 class Trainer(DataParallelTrainer):
@@ -64,6 +62,7 @@ class Trainer(DataParallelTrainer):
             callback for callback in parts["callbacks"] if type(callback).__name__ not in unused
         ]
         policy = parts["scaling_policy"]
-        if self._lone and type(policy) is FixedScalingPolicy:
-            parts["scaling_policy"] = _NoAutoscaler(policy.scaling_config)
+        if self._lone and type(policy).__name__ == _FIXED:
+            for wish in _WISHES:
+                setattr(policy, wish, _ask_nobody)
         return super()._initialize_and_run_controller(**parts)

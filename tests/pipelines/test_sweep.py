@@ -12,6 +12,7 @@ import running
 import torch
 from small_pictures import write_parquet
 
+from service.cluster.session import Cluster
 from service.cluster.sweeps.pipeline import run_sweep_pipeline
 from service.config.cifar import CIFARConfig
 from service.config.loading import load
@@ -85,6 +86,7 @@ def wait_for(storage: Path, driver: "subprocess.Popen[str]", event: str, count: 
         time.sleep(0.05)
 
 
+@pytest.mark.slow  # two minutes
 def test_losers_are_stopped_and_a_trial_that_always_fails_holds_up_nobody(
     tmp_path: Path, pictures: Path
 ) -> None:
@@ -187,6 +189,7 @@ def test_after_a_killed_worker_and_a_killed_driver_nothing_is_lost_or_done_twice
         assert Counter(m.step for m in history) == Counter(STEPS * e for e in (1, 2, 3, 4))
 
 
+@pytest.mark.slow  # a minute and a half
 def test_a_population_goes_on_from_its_best_without_new_workers(
     tmp_path: Path, pictures: Path
 ) -> None:
@@ -261,7 +264,8 @@ def test_bad_input_is_one_line_before_anything_starts(
     message: str,
 ) -> None:
     # No cluster for a question of arithmetic.
-    monkeypatch.setattr("service.cluster.sweeps.launch.join", lambda _: [])
+    nothing = Cluster([], ours=True)
+    monkeypatch.setattr("service.cluster.sweeps.launch.join", lambda *_, **__: nothing)
     monkeypatch.setattr("service.cluster.sweeps.launch.leave", lambda: None)
     storage = tmp_path / "runs"
     assert run_sweep_pipeline(DEFAULT, options(storage, pictures, option)) == 2
