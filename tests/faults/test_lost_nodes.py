@@ -184,7 +184,7 @@ def test_a_run_goes_on_with_the_nodes_that_are_there(
     others = [abs(found[step] / expected[step + 1] - 1) for step in list(found)[:-1]]
     # Sums in another order: differences begin at rounding and grow over hundreds of steps.
     assert max(same[:20]) < 1e-5
-    assert max(same) < 0.1 * max(others)
+    assert max(same) < 0.25 * max(others)
 
     client = MlflowClient(server.uri)
     (recorded,) = client.search_runs(["1"])
