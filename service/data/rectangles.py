@@ -86,14 +86,14 @@ def decode_rectangle(encoded: bytes, top: int, left: int, height: int, width: in
 class _Decoder:
     """The library and a decoder of one process."""
 
-    library: Any
+    codec: Any
     decoder: Any
 
     def decode(self, encoded: bytes, top: int, left: int, height: int, width: int) -> Tensor | None:
         """Returns a rectangle, uint8 (3, height, width), or nothing where it is damaged."""
         try:
-            region = self.library.Region(top, left, top + height, left + width)
-            part = self.library.CodeStream(encoded).get_sub_code_stream(region=region)
+            region = self.codec.Region(top, left, top + height, left + width)
+            part = self.codec.CodeStream(encoded).get_sub_code_stream(region=region)
             image = self.decoder.decode(part)
         except RuntimeError:
             return None
