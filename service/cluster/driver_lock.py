@@ -23,7 +23,7 @@ import psutil
 
 from service.cluster.console import announce
 from service.config.errors import ConfigurationError, RunError
-from service.data.atomic import whole_file
+from service.storage.atomic import whole_file
 
 _FILE = "driver.json"
 _BEAT_SECONDS = 10.0

@@ -12,7 +12,7 @@ from service.cluster.driver_lock import TakenOverError
 from service.config.errors import ConfigurationError, RunError
 from service.config.failures import root_cause
 from service.config.redaction import redact
-from service.data.atomic import whole_file
+from service.storage.atomic import whole_file
 
 _FILE = "fatal.json"
 _REASON = "restart.txt"

@@ -17,7 +17,7 @@ from service.config.errors import ConfigurationError
 from service.config.loading import to_yaml, validate
 from service.config.run import RunConfig
 from service.config.yaml_reading import read_yaml
-from service.data.atomic import whole_file
+from service.storage.atomic import whole_file
 from service.training.turn import Continuation, Turn
 
 C = TypeVar("C", bound=RunConfig)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError
-from service.data.atomic import whole_file
 from service.data.decoded import DecodedPictures
 from service.data.saved_arrays import UNUSABLE
+from service.storage.atomic import whole_file
 
 _FORMAT = 1
 _logger = logging.getLogger(__name__)

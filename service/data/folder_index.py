@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from service.data.atomic import whole_file
 from service.data.folder import FolderPictures, Listing, changed_at, pictures_of, walk
 from service.data.packing import PackedStrings
 from service.data.saved_arrays import UNUSABLE
+from service.storage.atomic import whole_file
 
 _FORMAT = 1
 _AT_ONCE = 8

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError
-from service.data.atomic import whole_file
 from service.data.packing import PackedStrings
 from service.data.saved_arrays import UNUSABLE
 from service.data.shard_reading import MOST_CLASSES, read_shard
+from service.storage.atomic import whole_file
 
 INDEX_FILE = "index.npz"
 """Name of the saved index, beside the shards."""

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError
 from service.config.showing import is_unicode
-from service.data.atomic import whole_folder
 from service.data.pictures import PictureSet
 from service.data.shard_index import ShardIndex, open_index
 from service.data.shard_writing import add_sample
+from service.storage.atomic import whole_folder
 
 _OPEN_SHARDS = 256
 

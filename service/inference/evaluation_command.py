@@ -15,12 +15,12 @@ from typing import Any
 from service.config.arguments import parsed
 from service.config.errors import ConfigurationError
 from service.config.failures import refuse, report
-from service.data.atomic import whole_file, whole_folder
 from service.data.decoding import DamagedPictureError
 from service.inference.command import parser
 from service.inference.evaluation import Evaluation, evaluate_trained
 from service.inference.machine import best_device
 from service.inference.trained import Trained, open_trained
+from service.storage.atomic import whole_file, whole_folder
 from service.tracking.address import redact
 
 _EXAMPLE = (

@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from service.data.atomic import whole_file
+from service.storage.atomic import whole_file
 from service.tracking.journal import Journal
 from service.tracking.names import check_artifact_path
 

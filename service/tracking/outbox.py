@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from service.data.atomic import whole_file
+from service.storage.atomic import whole_file
 from service.tracking.artifacts import ARTIFACTS_JOURNAL
 from service.tracking.journal import METRICS_JOURNAL, system_journal
 from service.tracking.records import ArtifactRecord, MetricRecord, scan_records

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from service.config.errors import ConfigurationError
-from service.data.atomic import whole_folder
+from service.storage.atomic import whole_folder
 from service.tracking.client import reason
 from service.training.checkpoint_files import MODEL
 

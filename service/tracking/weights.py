@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from service.config.errors import ConfigurationError
-from service.data.atomic import whole_folder
+from service.storage.atomic import whole_folder
 from service.tracking.address import redact
 from service.tracking.client import TrackingUnavailableError, connect, unavailable_on_failure
 from service.tracking.storage import STORAGES, copied

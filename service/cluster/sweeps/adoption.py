@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from service.data.atomic import whole_folder
+from service.storage.atomic import whole_folder
 from service.training.checkpoint_files import remove_checkpoint
 from service.training.retention import checkpoint_folder, checkpoint_folders
 

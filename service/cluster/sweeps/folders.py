@@ -8,7 +8,7 @@ from typing import Any
 from service.config.errors import ConfigurationError
 from service.config.loading import read_mapping, to_yaml
 from service.config.sweep_files import SweepFile
-from service.data.atomic import whole_file
+from service.storage.atomic import whole_file
 
 CONFIG = "sweep.yaml"
 _LEDGER = "trials.jsonl"

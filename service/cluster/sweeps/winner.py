@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from service.cluster.sweeps.sweep import Sweep
-from service.data.atomic import whole_file
 from service.search.trials import Trial, ranked
+from service.storage.atomic import whole_file
 
 BEST = "best.yaml"
 

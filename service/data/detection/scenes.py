@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.config.detection_data import DrawnScenesConfig
-from service.data.atomic import whole_folder
 from service.data.detection import scene_annotations
 from service.data.detection.scene_annotations import annotate
 from service.data.drawing import rendering, scene, several, shapes, visibility
 from service.data.drawing.rendering import render
 from service.data.drawing.several import draw_gathering
 from service.data.drawing.shapes import SHAPES
+from service.storage.atomic import whole_folder
 
 _QUALITY = 90  # of the JPEG files
 

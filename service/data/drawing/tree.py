@@ -10,11 +10,11 @@ from PIL import Image
 
 from service.config.data import DrawnDataConfig
 from service.config.errors import ConfigurationError
-from service.data.atomic import whole_folder
 from service.data.drawing import rendering, scene, shapes
 from service.data.drawing.rendering import render
 from service.data.drawing.scene import draw_scene
 from service.data.drawing.shapes import SHAPES
+from service.storage.atomic import whole_folder
 
 _QUALITY = 90  # of the JPEG files
 

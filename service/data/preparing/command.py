@@ -12,7 +12,6 @@ from service.config.arguments import Parser, fraction, parsed, positive
 from service.config.data import FolderDataConfig
 from service.config.errors import ConfigurationError
 from service.config.failures import refuse, report
-from service.data.atomic import whole_file
 from service.data.pictures import PictureSet, digest
 from service.data.preparing.ledger import Ledger
 from service.data.preparing.manifest import MANIFEST, complete
@@ -20,6 +19,7 @@ from service.data.preparing.running import SkippedInPreparation, parts_of, write
 from service.data.preparing.shard import Part, Rewriting, Written
 from service.data.progress import Progress
 from service.data.splits import open_encoded
+from service.storage.atomic import whole_file
 
 _EXAMPLE = "python pipelines/prepare.py /data/imagenet /data/imagenet-256 --short-side 256"
 

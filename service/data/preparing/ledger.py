@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from service.config.errors import ConfigurationError
-from service.data.atomic import whole_file
 from service.data.preparing.shard import Part, Written
 from service.data.splits import UNFINISHED
+from service.storage.atomic import whole_file
 
 _PLAN = "plan.json"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from service.data.atomic import whole_file
 from service.data.pictures import PictureSet, digest
 from service.data.preparing.shard import Rewriting, Written
 from service.data.shards import open_shards
+from service.storage.atomic import whole_file
 
 MANIFEST = "manifest.json"
 

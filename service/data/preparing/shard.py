@@ -5,13 +5,13 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.data.atomic import whole_file
 from service.data.decoding import DamagedPictureError, decode
 from service.data.patience import read_patiently
 from service.data.pictures import PictureSet
 from service.data.preparing.rewriting import rewritten
 from service.data.shard_reading import read_shard
 from service.data.shard_writing import add_sample
+from service.storage.atomic import whole_file
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from service.data.atomic import whole_file
 from service.detection.evaluation.detections import PictureDetections
 from service.detection.evaluation.run_lengths import RunLengths
+from service.storage.atomic import whole_file
 
 Kind = Literal["box", "mask"]
 """What is compared with the ground truth."""

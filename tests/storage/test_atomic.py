@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.data.atomic import whole_file, whole_folder
+from service.storage.atomic import whole_file, whole_folder
 
 
 def test_a_folder_appears_at_the_end(tmp_path: Path) -> None:
