@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from service.benchmark.records import append, read, table
+from service.config.arguments import Parser
 from service.config.errors import ConfigurationError
 
 # Each is a module of service.benchmark, imported when it measures: help and tables are there at
@@ -31,6 +32,8 @@ MEASUREMENTS = {
     "regularizers": ("regularizers", "ShakeDrop's time and memory, against the plain network"),
     "shakedrop-ports": ("shakedrop_ports", "ShakeDrop, against public ports' formulation"),
     "precision": ("precision", "training.precision=auto, against fp32"),
+    "overlap": ("overlap", "how much of the exchange of gradients hides behind the backward pass"),
+    "gpu": ("gpu", "training on a GPU: pictures a second, use of the device, memory, waits"),
     "cifar-pictures": ("cifar_pictures", "small pictures to views, against torchvision"),
 }
 
@@ -39,8 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     """Measures, prints and records, or prints a table; returns the exit status."""
     name = next(iter(arguments), "")
     parser = _parser(measuring=name if name in MEASUREMENTS else None)
-    options = parser.parse_args(arguments)
     try:
+        options = parser.parse_args(arguments)
         status: int = options.run(options)
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -60,11 +63,21 @@ def _all(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         output = options.output or Path(folder) / "benchmark.jsonl"
         before = len(read(output)) if output.exists() else 0
-        failed = [name for name in MEASUREMENTS if _measured_apart(name, output, options.quick)]
+        names = [name for name in MEASUREMENTS if _possible(name)]
+        failed = [name for name in names if _measured_apart(name, output, options.quick)]
         print(f"\n{table(read(output)[before:])}" if output.exists() else "")
     if failed:
         print(f"error: not measured: {', '.join(failed)}; see above", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _possible(name: str) -> bool:
+    """Tells whether this machine has what a measurement needs."""
+    if name != "gpu":
+        return True
+    import torch  # a table of records needs none of it
+
+    return torch.cuda.is_available()
 
 
 def _measured_apart(name: str, output: Path, quick: bool) -> int:
@@ -83,12 +96,14 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(f"service.benchmark.{MEASUREMENTS[name][0]}")
 
 
-def _parser(measuring: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Measures this service against the usual ways to do the same.",
-        epilog="example: python pipelines/benchmark.py all --quick --output benchmark.jsonl",
+def _parser(measuring: str | None) -> Parser:
+    parser = Parser(
+        "Measures this service against the usual ways to do the same.",
+        "python pipelines/benchmark.py all --quick --output benchmark.jsonl",
     )
-    parts = parser.add_subparsers(dest="what", required=True)
+    parts = parser.add_subparsers(
+        dest="what", required=True, parser_class=argparse.ArgumentParser, metavar="WHAT"
+    )
     for name, (_, summary) in MEASUREMENTS.items():
         part = parts.add_parser(name, help=summary, description=f"Measures {summary}.")
         _takes_output(part)
@@ -96,7 +111,7 @@ def _parser(measuring: str | None) -> argparse.ArgumentParser:
             module = _module(name)
             module.add_arguments(part)
             part.set_defaults(run=_measure, module=module)
-    everything = parts.add_parser("all", help="all of these, and a table")
+    everything = parts.add_parser("all", help="all that this machine can measure, and a table")
     everything.add_argument("--quick", action="store_true", help="smaller, in under ten minutes")
     _takes_output(everything)
     everything.set_defaults(run=_all)

@@ -3,11 +3,11 @@
 import os
 import platform
 import sys
-from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+
+from service.config.versions import versions
 
 _PACKAGES = ("torch", "torchvision", "torchcodec", "numpy", "pycocotools")
 
@@ -28,15 +28,9 @@ def hardware() -> dict[str, str | int]:
     return found
 
 
-def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
-    """Returns the versions of Python and of the packages that are installed."""
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def measured_versions() -> dict[str, str]:
+    """Returns the versions of Python and of what is measured or measures."""
+    return versions(_PACKAGES)
 
 
 def command() -> str:

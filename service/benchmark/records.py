@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from service.benchmark.goals import Goal
-from service.benchmark.machine import command, hardware, versions
+from service.benchmark.machine import command, hardware, measured_versions
 from service.config.errors import ConfigurationError
 
 
@@ -33,7 +33,7 @@ class Record:
     """Of the values: "s", "MiB" or "ms"; less is better."""
     command: str = field(default_factory=command)
     hardware: dict[str, Any] = field(default_factory=hardware)
-    versions: dict[str, str] = field(default_factory=versions)
+    versions: dict[str, str] = field(default_factory=measured_versions)
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from service.benchmark.arguments import positive
-from service.benchmark.goals import share
+from service.benchmark.goals import Goal, share
 from service.benchmark.network_steps import Steps, residual_network
 from service.benchmark.records import Record
 from service.benchmark.timing import alternate
@@ -25,6 +25,14 @@ _COMPILED = {"batch": 1.02, "image": 1.02, "channel": 1.02, "pixel": 1.10}
 _MEMORY = 1.02
 _DEPTHS = (18, 34, 50, 101, 152)
 
+LEVELS = tuple(_EAGER)
+"""ShakeDrop's levels."""
+
+
+def goal_of(level: str, *, compiled: bool) -> Goal:
+    """Returns how long a step may take beside the plain network's."""
+    return share((_COMPILED if compiled else _EAGER)[level])
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds this measurement's options."""
@@ -34,10 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=positive, default=32)
     parser.add_argument("--side", type=positive, default=64, help="of a picture, pixels")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--levels", nargs="*", choices=tuple(_EAGER), default=tuple(_EAGER))
-    parser.add_argument(
-        "--compiled-levels", nargs="*", choices=tuple(_COMPILED), default=tuple(_COMPILED)
-    )
+    parser.add_argument("--levels", nargs="*", choices=LEVELS, default=LEVELS)
+    parser.add_argument("--compiled-levels", nargs="*", choices=LEVELS, default=LEVELS)
 
 
 def measure(options: argparse.Namespace) -> Iterator[Record]:
@@ -99,6 +105,6 @@ def _record(
         peer="the same without it",
         ours=times.ours,
         peers=times.peer,
-        goal=share((_COMPILED if compiled else _EAGER)[level]),
+        goal=goal_of(level, compiled=compiled),
         agreement=f"with P_L = 1 the loss is {'the same' if same else 'another'}",
     )

@@ -18,14 +18,20 @@ def build_loss(config: LossConfig) -> Loss:
     """
     smoothing = config.label_smoothing
     if isinstance(config, BinaryCrossEntropyConfig):
-        return lambda logits, targets: _binary_cross_entropy(logits, targets, smoothing)
+        threshold = config.target_threshold
+        return lambda logits, targets: _binary_cross_entropy(logits, targets, smoothing, threshold)
     return lambda logits, targets: F.cross_entropy(
         logits.float(), targets, label_smoothing=smoothing
     )
 
 
-def _binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+def _binary_cross_entropy(
+    logits: Tensor, targets: Tensor, smoothing: float, threshold: float | None
+) -> Tensor:
     classes = logits.shape[1]
     shares = targets if targets.dtype.is_floating_point else F.one_hot(targets, classes)
     smoothed = shares.to(torch.float32) * (1 - smoothing) + smoothing / classes
+    if threshold is not None:
+        # After smoothing, as timm does it.
+        smoothed = (smoothed > threshold).to(torch.float32)
     return F.binary_cross_entropy_with_logits(logits.float(), smoothed)

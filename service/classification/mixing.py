@@ -1,12 +1,14 @@
 """mixup (arXiv 1710.09412) and CutMix (arXiv 1905.04899), once a batch on the device."""
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from service.config.optimization import MixingConfig
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 
 class Mixing:
@@ -18,11 +20,7 @@ class Mixing:
 
     def __init__(self, config: MixingConfig, classes: int) -> None:
         self._probability = config.probability
-        self._methods: list[v2.Transform] = []
-        if config.mixup_alpha:
-            self._methods.append(v2.MixUp(alpha=config.mixup_alpha, num_classes=classes))
-        if config.cutmix_alpha:
-            self._methods.append(v2.CutMix(alpha=config.cutmix_alpha, num_classes=classes))
+        self._methods = _methods(config, classes)
 
     @property
     def active(self) -> bool:
@@ -43,3 +41,17 @@ class Mixing:
             return pictures, labels
         chosen = self._methods[int(torch.randint(len(self._methods), ()).item())]
         return cast("tuple[Tensor, Tensor]", chosen(pictures, labels))
+
+
+def _methods(config: MixingConfig, classes: int) -> "list[v2.Transform]":
+    if not config.mixup_alpha and not config.cutmix_alpha:
+        return []
+    # It takes a while to import, and few runs mix.
+    from torchvision.transforms import v2
+
+    methods: list[v2.Transform] = []
+    if config.mixup_alpha:
+        methods.append(v2.MixUp(alpha=config.mixup_alpha, num_classes=classes))
+    if config.cutmix_alpha:
+        methods.append(v2.CutMix(alpha=config.cutmix_alpha, num_classes=classes))
+    return methods

@@ -38,7 +38,11 @@ class PlainSum(Merge):
 
 
 class UnitOnSum(Merge):
-    """x + D(F_1 + F_2 + …): one unit after the sum of the branches (ShakeDrop's Type A)."""
+    """x + D(F_1 + F_2 + …): one unit after the sum of the branches (ShakeDrop's Type A).
+
+    Args:
+        unit: ShakeDrop or RandomDrop, which add the shortcut in the same pass.
+    """
 
     def __init__(self, unit: nn.Module) -> None:
         super().__init__()
@@ -46,7 +50,8 @@ class UnitOnSum(Merge):
 
     def forward(self, branches: Sequence[Tensor], shortcut: Tensor) -> Tensor:
         """Returns the shortcut plus the branches' sum times its coefficient."""
-        return _added([self.unit(sum(branches[1:], start=branches[0]))], shortcut)
+        output: Tensor = self.unit(sum(branches[1:], start=branches[0]), shortcut)
+        return output
 
 
 class UnitOnEachBranch(Merge):

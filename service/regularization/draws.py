@@ -6,9 +6,10 @@ from torch import Tensor
 _LEADING = {"batch": 0, "image": 1, "sample": 1, "channel": 2}
 
 
-def leading_dimensions(level: str, dimensions: int) -> int:
-    """Returns along how many leading dimensions of a tensor draws differ; for `pixel` along all."""
-    return _LEADING.get(level, dimensions)
+def draws_shape(values: Tensor, level: str) -> tuple[int, ...]:
+    """Returns the shape of draws that broadcast over `values`; for the level see `uniform`."""
+    leading = _LEADING.get(level, values.ndim)
+    return (*values.shape[:leading], *(1 for _ in values.shape[leading:]))
 
 
 def uniform(values: Tensor, level: str) -> Tensor:
@@ -25,6 +26,10 @@ def uniform(values: Tensor, level: str) -> Tensor:
     if level == "pixel":
         # rand_like keeps the memory order, so that channels_last stays one linear pass.
         return torch.rand_like(values, dtype=torch.float32)
-    leading = leading_dimensions(level, values.ndim)
-    shape = (*values.shape[:leading], *(1 for _ in values.shape[leading:]))
-    return torch.rand(shape, device=values.device)
+    return torch.rand(draws_shape(values, level), device=values.device)
+
+
+def two_uniform(values: Tensor, level: str) -> tuple[Tensor, Tensor]:
+    """Returns two such draws at once, of any level but `pixel`."""
+    first, second = torch.rand((2, *draws_shape(values, level)), device=values.device).unbind()
+    return first, second

@@ -24,17 +24,24 @@ def draw_keys(count: int, device: torch.device) -> Tensor:
     return torch.randint(-(2**31), 2**31, (count, 2), dtype=torch.int32, device=device)
 
 
-def uniform_at(places: Tensor, key: Tensor) -> Tensor:
+def uniform_at(places: Tensor, key: Tensor, offset: int = 0) -> Tensor:
     """Returns a key's draws from U[0, 1) at some places, fp32 of the places' shape.
 
     Args:
         places: int32 numbers; the same place has the same draw.
         key: One of `draw_keys`, (2,).
+        offset: Added to all places.
     """
+    start, step = key.unbind()
+    step = step | 1
     # Products wrap around. Shifts repeat the sign, which costs one of 32 bits: the last one leaves
-    # no negative number.
-    mixed = places * (key[1] | 1) + key[0]
-    mixed = (mixed ^ (mixed >> 16)) * _FACTORS[0]
-    mixed = (mixed ^ (mixed >> 15)) * _FACTORS[1]
-    mixed = (mixed ^ (mixed >> 16)) >> 7
-    return mixed.float() * _RESOLUTION
+    # no negative number. In place, for on a CPU each new tensor would go through memory.
+    mixed = places * step
+    mixed += step * offset + start
+    mixed ^= mixed >> 16
+    mixed *= _FACTORS[0]
+    mixed ^= mixed >> 15
+    mixed *= _FACTORS[1]
+    mixed ^= mixed >> 16
+    mixed >>= 7
+    return mixed.float().mul_(_RESOLUTION)

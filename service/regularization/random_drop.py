@@ -11,9 +11,9 @@ Source. Deep Networks with Stochastic Depth, arXiv 1603.09382, section 3. It is 
 
 Effect. CIFAR-10, ResNet-110: 6.41 % error without it, 5.23 % with it (the same paper).
 
-Cost. One random number and one pass over the branch; nothing kept for the backward pass but the
-gate. The branch is computed even where its gate is closed: to skip it, the host would have to wait
-for the device, and DDP for gradients that never come.
+Cost. One random number; nothing kept for the backward pass but the gate. A pass over the gradient
+of the branch, on a CPU only where the gate is closed. The branch is computed even then: to skip it,
+the host would have to wait for the device, and DDP for gradients that never come.
 
 Defaults. p falls linearly with depth to P_L = 0.5 (`linear_decay`), as in the paper.
 
@@ -23,7 +23,7 @@ shortcut: a closed gate would end the signal.
 A block of a network that is not ours needs two lines:
 
     self.random_drop = RandomDrop(linear_decay(block, blocks, p_l=0.5))
-    y = shortcut + self.random_drop(branch)
+    y = self.random_drop(branch, shortcut)
 """
 
 import torch
@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from service.regularization.checks import checked_probability
 from service.regularization.draws import uniform
+from service.regularization.scaling import added, known_open, scaled_both_passes
 
 
 class RandomDrop(nn.Module):
@@ -53,16 +54,20 @@ class RandomDrop(nn.Module):
         # Not persistent: torchvision's state dicts must keep loading strictly.
         self.register_buffer("p", torch.tensor(checked_probability("p", p)), persistent=False)
 
-    def forward(self, branch: Tensor) -> Tensor:
-        """Returns the branch times its coefficient.
+    def forward(self, branch: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """Returns the branch times its coefficient, plus the shortcut.
 
         Args:
-            branch: F(x), of any shape and floating type.
+            branch: F(x), of any shape and floating type. Given a shortcut, it may be overwritten.
+            shortcut: What is added in the same pass, of the branch's shape; None for nothing.
 
         Returns:
-            A new tensor of the same shape and type, which may be added to in place.
+            A tensor of the branch's shape and type, which may be added to in place if the branch
+            may: on a CPU it is the branch itself where the gate is open.
         """
         if not self.training:
-            return branch * self.p
+            return added(branch * self.p, shortcut)
         gate = uniform(branch, "batch") < self.p
-        return branch * gate
+        if known_open(gate):
+            return added(branch, shortcut)
+        return scaled_both_passes(branch, shortcut, gate, None)

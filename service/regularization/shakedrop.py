@@ -15,10 +15,11 @@ and one β for every value (level `pixel`, gate `batch`).
 Effect. CIFAR-100, PyramidNet-110 α270: 18.01 % error without it, 15.78 % with it (the same paper).
 
 Cost. No parameters, no wait for the device, and nothing kept for the backward pass but a few
-numbers. On a CPU an open gate costs nothing; a closed one costs a pass over the branch in each
-direction, and at level `pixel` a few nanoseconds a value to draw. Compiled, the draws are part of
-the passes that are there anyway. `python pipelines/benchmark.py regularizers` measures it on your
-machine. Not measured on a GPU.
+numbers. The shortcut is added in the pass that scales. On a CPU an open gate costs nothing; a
+closed one costs a pass over the gradient of the branch and some twenty operations on few numbers
+(at levels `channel` and `pixel` sixty), and at level `pixel` a few nanoseconds a value to draw.
+Compiled, the draws are part of the passes that are there anyway.
+`python pipelines/benchmark.py regularizers` measures it on your machine. Not measured on a GPU.
 
 Defaults. α ∈ [−1, 1], β ∈ [0, 1] for branches that end with batch normalisation (EraseReLU
 networks, PyramidNet); α = 0, β ∈ [0, 1] for networks that keep the ReLU after the addition. p falls
@@ -32,22 +33,25 @@ negative α would turn the whole signal around.
 A block of a network that is not ours needs two lines:
 
     self.shakedrop = ShakeDrop(linear_decay(block, blocks, p_l=0.5))
-    y = shortcut + self.shakedrop(branch)
+    y = self.shakedrop(branch, shortcut)
 """
 
 import math
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from service.regularization.checks import checked_choice, checked_probability
-from service.regularization.draws import uniform
+from service.regularization.draws import two_uniform, uniform
 from service.regularization.keyed_draws import draw_keys
-from service.regularization.scaling import scaled
+from service.regularization.scaling import added, drawn_both_passes, known_open, scaled_both_passes
 
 Level = Literal["batch", "image", "channel", "pixel"]
 Gate = Literal["batch", "sample"]
+
+_FEW = frozenset({"batch", "image"})
+"""Levels with so few draws that those of the backward pass wait for it in memory."""
 
 
 class ShakeDrop(nn.Module):
@@ -57,10 +61,11 @@ class ShakeDrop(nn.Module):
     be changed in place between steps without recompiling: `unit.p.fill_(0.7)`. They are
     configuration, not weights, so a state dict does not hold them.
 
-    Draws come from the default generator of the branch's device, in the forward pass: b, and a key
-    that α and, in the backward pass, β are computed from, so that no β waits in memory between the
-    two. A GPU without compilation draws α and β themselves instead, β in the backward pass. A
-    second backward pass through the same graph has the same b; its β may be another.
+    Draws come from the default generator of the branch's device, in the forward pass: b, and at
+    levels `batch` and `image` α and β; at the others, which have many, a key that α and, in the
+    backward pass, β are computed from, so that no β waits in memory between the two. There a GPU
+    without compilation draws α and β themselves instead, β in the backward pass, and a second
+    backward pass through the same graph has the same b but may have another β.
 
     Args:
         p: Probability that the gate is open, in [0, 1]; 1 is the identity.
@@ -94,54 +99,43 @@ class ShakeDrop(nn.Module):
         self.register_buffer("alpha", _interval("alpha", alpha), persistent=False)
         self.register_buffer("beta", _interval("beta", beta), persistent=False)
 
-    def forward(self, branch: Tensor) -> Tensor:
-        """Returns the branch times its coefficient.
+    def forward(self, branch: Tensor, shortcut: Tensor | None = None) -> Tensor:
+        """Returns the branch times its coefficient, plus the shortcut.
 
         Args:
-            branch: F(x), of shape (N, C, ...) and any floating type.
+            branch: F(x), of shape (N, C, ...) and any floating type. Given a shortcut, it may be
+                overwritten.
+            shortcut: What is added in the same pass, of the branch's shape; None for nothing.
 
         Returns:
-            A tensor of the same shape and type, which may be added to in place if the branch may:
-            on a CPU it is the branch itself where all gates are open.
+            A tensor of the branch's shape and type, which may be added to in place if the branch
+            may: on a CPU it is the branch itself where all gates are open.
         """
         if not self.training:
-            return branch * (self.p + (1 - self.p) * self.alpha.mean())
+            return added(branch * (self.p + (1 - self.p) * self.alpha.mean()), shortcut)
         gate = uniform(branch, self.gate) < self.p
+        # What is drawn here does not depend on the gates, so neither does what follows in a step.
+        if self.level in _FEW:
+            first, second = two_uniform(branch, self.level)
+            if known_open(gate):
+                return added(branch, shortcut)
+            alpha, beta = _drawn(gate, self.alpha, first), _drawn(gate, self.beta, second)
+            return scaled_both_passes(branch, shortcut, alpha, beta)
         keys = draw_keys(2, branch.device)
-        if _known_open(gate):
-            return branch
+        if known_open(gate):
+            return added(branch, shortcut)
         alpha, beta = _gated(gate, self.alpha), _gated(gate, self.beta)
-        shaken: Tensor = _ScaleBothPasses.apply(branch, alpha, beta, keys, self.level)
-        return shaken
+        return drawn_both_passes(branch, shortcut, alpha, beta, keys, self.level)
 
     def extra_repr(self) -> str:
         """Returns what `print(network)` shows; strengths live on the device and are left out."""
         return f"level={self.level}, gate={self.gate}"
 
 
-class _ScaleBothPasses(torch.autograd.Function):
-    """Multiplies by draws from one interval forwards and from another backwards."""
-
-    @staticmethod
-    def forward(branch: Tensor, alpha: Tensor, _beta: Tensor, keys: Tensor, level: str) -> Tensor:
-        return scaled(branch, alpha, keys[0], level)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
-        _, _, beta, keys, ctx.level = inputs
-        ctx.save_for_backward(beta, keys[1])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        (gradient,) = gradients
-        beta, key = ctx.saved_tensors
-        return scaled(gradient, beta, key, ctx.level), None, None, None, None
-
-
-def _known_open(gate: Tensor) -> bool:
-    """Tells whether all gates are open, where the host knows it without waiting for a device."""
-    # A graph serves gates of either kind. tolist, because .item() is what a search for waits finds.
-    return gate.is_cpu and not torch.compiler.is_compiling() and bool(gate.all().tolist())
+def _drawn(gate: Tensor, interval: Tensor, draws: Tensor) -> Tensor:
+    """Returns a coefficient for each gate and draw: 1 where the gate is open."""
+    low, high = interval.float().unbind()
+    return torch.where(gate, 1.0, torch.lerp(low, high, draws))
 
 
 def _gated(gate: Tensor, interval: Tensor) -> Tensor:

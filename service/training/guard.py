@@ -17,13 +17,14 @@ by that; its `step` is not used, because the guard's decision also knows the los
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from service.training.selection import by_type, copy_where
+from service.training.selection import bits, by_type, copy_bits_where, copy_where
 
 
 def clip_gradients(parameters: Sequence[Tensor], clip_norm: float | None) -> Tensor:
@@ -69,6 +70,10 @@ class GuardedStep:
         self._fused = all(group.get("fused") for group in optimizer.param_groups)
         self._buffers = by_type(model.buffers())
         self._remembered = [[torch.empty_like(b) for b in buffers] for buffers in self._buffers]
+        self._bits, self._remembered_bits = (
+            by_type(bits(chain.from_iterable(groups)))
+            for groups in (self._buffers, self._remembered)
+        )
         device = next(model.parameters()).device
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.skipped_in_row = torch.zeros((), dtype=torch.int64, device=device)
@@ -90,8 +95,7 @@ class GuardedStep:
             self._step_fused(found_inf)
         else:
             self._step_and_undo(found_inf)
-        for remembered, buffers in zip(self._remembered, self._buffers, strict=True):
-            copy_where(found_inf, buffers, remembered)
+        copy_bits_where(found_inf, self._bits, self._remembered_bits)
         skipped = found_inf.to(torch.int64)
         self.skipped += skipped
         self.skipped_in_row += 1

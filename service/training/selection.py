@@ -21,9 +21,18 @@ def copy_where(flag: Tensor, targets: Sequence[Tensor], sources: Sequence[Tensor
         targets: Changed in place; each laid out without gaps.
         sources: Of the shapes, types and devices of `targets`.
     """
-    for target_bits, source_bits in zip(
-        by_type(bits(targets)), by_type(bits(sources)), strict=True
-    ):
+    copy_bits_where(flag, by_type(bits(targets)), by_type(bits(sources)))
+
+
+@torch.no_grad()
+def copy_bits_where(
+    flag: Tensor, targets: Sequence[list[Tensor]], sources: Sequence[list[Tensor]]
+) -> None:
+    """Does the same for tensors whose `bits` somebody keeps, in one list for each type.
+
+    To see them as integers is two calls of the host's for each tensor.
+    """
+    for target_bits, source_bits in zip(targets, sources, strict=True):
         keep = 1 - flag.to(target_bits[0].dtype)
         torch._foreach_sub_(target_bits, source_bits)
         torch._foreach_mul_(target_bits, keep)

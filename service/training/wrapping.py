@@ -42,7 +42,12 @@ def wrap(model: nn.Module, config: TrainingConfig) -> nn.Module:
             # DDP reorders its buckets after the first step unless it looks for unused parameters.
             # A resumed run would then reduce that step in another order, with other bits.
             find_unused_parameters=config.deterministic,
+            # A static graph would not hold: torch fails where the first backward pass of all sums
+            # without the other workers, as it does with several micro-batches.
         )
+        # Each forward pass would otherwise wait for rank 0's buffers. Training reads none of them;
+        # evaluation takes rank 0's (`broadcast_buffers`), and checkpoints hold no others.
+        parallel.broadcast_buffers = False
         if config.gradient_compression == "bf16":
             parallel.register_comm_hook(None, bf16_compress_hook)
     if config.compile:
@@ -75,7 +80,7 @@ def reduction(model: nn.Module, reduce: bool) -> AbstractContextManager[object]:
 def broadcast_buffers(model: nn.Module) -> None:
     """Gives every worker rank 0's buffers (BN statistics), so that all evaluate the same network.
 
-    DDP does the same at the start of each training step, so training does not change by it.
+    Training does not change by it: it reads no running statistics, and rank 0 keeps its own.
     """
     if dist.is_initialized():
         for buffer in model.buffers():

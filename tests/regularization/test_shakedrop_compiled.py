@@ -24,23 +24,34 @@ def _fresh_compiler() -> Iterator[None]:
 
 
 class Block(nn.Module):
-    def __init__(self, shakedrop: ShakeDrop) -> None:
+    def __init__(self, shakedrop: ShakeDrop, *, in_one_pass: bool) -> None:
         super().__init__()
         self.layer = nn.Linear(4, 4)
         self.shakedrop = shakedrop
+        self.in_one_pass = in_one_pass
 
     def forward(self, x: Tensor) -> Tensor:
-        output = self.shakedrop(self.layer(x))
+        branch = self.layer(x)
+        if self.in_one_pass:
+            added: Tensor = self.shakedrop(branch, x)
+            return added
+        output: Tensor = self.shakedrop(branch)
         output += x
         return output
 
 
 @pytest.mark.parametrize(
-    ("level", "gate"),
-    [*itertools.product(("batch", "image", "channel", "pixel"), ("batch", "sample"))],
+    ("level", "gate", "in_one_pass"),
+    [
+        *itertools.product(("batch", "image", "channel", "pixel"), ("batch", "sample"), (True,)),
+        ("image", "batch", False),
+        ("pixel", "sample", False),
+    ],
 )
-def test_one_graph_serves_all_strengths_and_computes_the_same(level: Level, gate: Gate) -> None:
-    block = Block(ShakeDrop(0.5, level=level, gate=gate))
+def test_one_graph_serves_all_strengths_and_computes_the_same(
+    level: Level, gate: Gate, in_one_pass: bool
+) -> None:
+    block = Block(ShakeDrop(0.5, level=level, gate=gate), in_one_pass=in_one_pass)
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(block, backend=counter, fullgraph=True)
     x = torch.randn(4, 4)
