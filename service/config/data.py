@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from service.config.base import (
     Config,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -144,23 +145,36 @@ class DrawnDataConfig(PicturesConfig):
     """Seed of the drawings; the same seed draws the same bytes."""
 
 
-class FolderDataConfig(PicturesConfig):
+class StreamedPicturesConfig(PicturesConfig):
+    """A root: a folder, or an address from which pictures come while training goes on."""
+
+    cache_folder: str | None = None
+    """Folder on each node for what is kept of an object store: indices, and shards up to
+    `data.cache_gib`; null takes the one for data sets, below the storage path."""
+    cache_gib: NonNegativeFloat = 0.0
+    """Most GiB of a data set's shards that each node copies to `data.cache_folder` while it trains,
+    the first ones first; 0 for none."""
+
+
+class FolderDataConfig(StreamedPicturesConfig):
     """A tree of pictures as ImageNet has it: `train/<class>/*` and `val/<class>/*`."""
 
     kind: Literal["folder"] = "folder"
     """Where pictures come from."""
     root: str
     """Folder that holds `train/` and `val/`; the class list and the label order come from
-    `train/`. Where that holds tar shards, as `pipelines/prepare.py` writes them, they are read."""
+    `train/`. Where that holds tar shards, as `pipelines/prepare.py` writes them, they are read; in
+    an object store (`s3://bucket/imagenet`) only those."""
 
 
-class ShardsDataConfig(PicturesConfig):
+class ShardsDataConfig(StreamedPicturesConfig):
     """WebDataset tar shards, `train/*.tar` and `val/*.tar`: a picture and a `.cls` each."""
 
     kind: Literal["shards"] = "shards"
     """Where pictures come from."""
     root: str
-    """Folder that holds `train/` and `val/`; a byte index is kept beside the shards."""
+    """Folder, or address in an object store such as `s3://bucket/imagenet`, that holds `train/` and
+    `val/`; a byte index is kept beside the shards."""
 
 
 DataConfig = Annotated[
@@ -171,7 +185,7 @@ DataConfig = Annotated[
         # the root if it has one: `data.root=… data.kind=shards` is the same in either order.
         json_schema_extra={
             "implied_kind": {"root": "folder"},
-            "kept": [*PicturesConfig.model_fields, "root"],
+            "kept": [*StreamedPicturesConfig.model_fields, "root"],
         },
     ),
 ]

@@ -133,7 +133,11 @@ class ParquetDataConfig(SmallPicturesConfig):
     kind: Literal["parquet"] = "parquet"
     """Where pictures come from."""
     root: str
-    """Folder that holds `train-*.parquet` and `test-*.parquet`."""
+    """Folder, or address in an object store such as `s3://bucket/cifar10`, that holds
+    `train-*.parquet` and `test-*.parquet`."""
+    cache_folder: str | None = None
+    """Folder on each node for the files of an object store, which are copied there once; null takes
+    the one for data sets, below the storage path."""
 
 
 SmallDataConfig = Annotated[

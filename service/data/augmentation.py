@@ -1,15 +1,15 @@
 """What is done to one decoded picture: random views for training, one fixed view for evaluation.
 
 All work on uint8 RGB tensors (3, height, width). Randomness comes from torch's global CPU
-generator, because torchvision's policies know no other; `service.data.batch` seeds it.
+generator, because torchvision's policies know no other; `service.data.batch` seeds it. torchvision
+takes a while to import, and only policies and random erasing need it.
 """
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 
 from service.config.data import (
     AutoAugmentConfig,
@@ -24,6 +24,9 @@ from service.config.small_data import (
     SVHNDataConfig,
 )
 from service.data.excerpts import Excerpt, central, interpolate, random_rectangle
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 _ATTEMPTS = 10
 """Rectangles that are drawn until one fits into the picture, as in torchvision."""
@@ -45,9 +48,11 @@ class TrainingView:
         self._flip = train.flip
         steps = _policy(train.augmentation)
         if train.random_erasing:
+            from torchvision.transforms import v2
+
             mean = [round(255 * channel) for channel in config.mean]
             steps.append(v2.RandomErasing(train.random_erasing, value=mean))
-        self._rest = v2.Compose(steps) if steps else None
+        self._rest = steps
 
     def plan(self, height: int, width: int) -> Excerpt:
         """Draws what is shown of a picture of this size."""
@@ -64,7 +69,9 @@ class TrainingView:
         view = interpolate(pixels, self._interpolation, size=(self._size, self._size))
         if flip:
             view = view.flip(2)
-        return view if self._rest is None else self._rest(view)
+        for step in self._rest:
+            view = step(view)
+        return view
 
 
 def _policy(
@@ -75,10 +82,12 @@ def _policy(
     Their rotations and shears are bilinear whatever the resize is: torchvision has no bicubic ones
     for tensors.
     """
+    if isinstance(config, NoAugmentation):
+        return []
+    from torchvision.transforms import InterpolationMode, v2
+
     interpolation = InterpolationMode.BILINEAR
     match config:
-        case NoAugmentation():
-            return []
         case RandAugmentConfig():
             return [
                 v2.RandAugment(config.operations, config.magnitude, interpolation=interpolation)
@@ -110,15 +119,17 @@ class EvaluationView:
         return self.plan(picture.shape[1], picture.shape[2]).of(picture)
 
 
-def small_policy(config: SmallPicturesConfig) -> v2.Transform | None:
+def small_policy(config: SmallPicturesConfig) -> "v2.Transform | None":
     """Returns the policy uint8 (3, 32, 32) → uint8 (3, 32, 32), if there is one.
 
     Rotations and shears take the nearest pixel, as AutoAugment's own code does on CIFAR.
     """
     policy = config.train.augmentation
+    if isinstance(policy, NoAugmentation):
+        return None
+    from torchvision.transforms import AutoAugmentPolicy, v2
+
     match policy:
-        case NoAugmentation():
-            return None
         case RandAugmentConfig():
             return v2.RandAugment(policy.operations, policy.magnitude)
         case SmallAutoAugmentConfig():

@@ -1,6 +1,6 @@
 """Batches, and making one from the places of its pictures and the seeds of their views."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,9 +12,9 @@ from torch.utils.data import Dataset, default_collate
 
 from service.data.decoding import DamagedPictureError, decode_excerpt
 from service.data.excerpts import View
-from service.data.patience import read_patiently
 from service.data.pictures import PictureSet
 from service.data.random_crops import RandomCrops
+from service.data.reading import contents
 from service.data.skipping import Failure, not_skipped
 
 _CANDIDATES = 16
@@ -75,6 +75,33 @@ class Request:
     """(n,)."""
 
 
+def parts_of(request: Request, parts: int) -> list[Request]:
+    """Splits a request into at most so many, which together ask for the same in the same order."""
+    split = min(parts, len(request.indices))
+    pairs = zip(
+        np.array_split(request.indices, split), np.array_split(request.seeds, split), strict=True
+    )
+    return [Request(indices, seeds) for indices, seeds in pairs]
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """Returns the batch that `parts_of` was asked for, of `Views` that made its parts."""
+    failures = tuple(failure for part in parts for failure in part.failures)
+    usable = [part for part in parts if not part.stands_in]
+    if len(usable) < 2:
+        # The first part begins as the whole request does, and so do its stand-ins.
+        return replace((usable or parts)[0], failures=failures)
+    # Channels last, as the parts are.
+    stacked = torch.cat([part.pictures.permute(0, 2, 3, 1) for part in usable])
+    whole = Batch(
+        stacked.permute(0, 3, 1, 2),
+        torch.cat([part.labels for part in usable]),
+        torch.cat([part.indices for part in usable]),
+        failures=failures,
+    )
+    return whole.pin_memory() if usable[0].pictures.is_pinned() else whole
+
+
 class Views(Dataset[Batch | DamagedPictureError]):
     """Makes batches on request, in whichever process it is asked.
 
@@ -100,9 +127,10 @@ class Views(Dataset[Batch | DamagedPictureError]):
         failures: list[Failure] = []
         wanted = zip(request.indices.tolist(), request.seeds.tolist(), strict=True)
         with callers_generator_kept():
-            for place, (index, seed) in enumerate(wanted):
+            files = contents(self.pictures, request.indices.tolist())
+            for place, ((index, seed), content) in enumerate(zip(wanted, files, strict=True)):
                 try:
-                    usable[place] = self._view(index, seed)
+                    usable[place] = self._view(index, seed, content)
                 except DamagedPictureError as error:
                     if not self.skips:
                         return not_skipped(error)
@@ -129,8 +157,9 @@ class Views(Dataset[Batch | DamagedPictureError]):
         """
         first, seed = int(request.indices[0]), int(request.seeds[0])
         for index in range(first + 1, first + 1 + _CANDIDATES):
+            picture = index % len(self.pictures)
             try:
-                view = self._view(index % len(self.pictures), seed)
+                view = self._view(picture, seed, *contents(self.pictures, [picture]))
             except DamagedPictureError:
                 continue
             break
@@ -138,11 +167,13 @@ class Views(Dataset[Batch | DamagedPictureError]):
             view = self.view(torch.zeros(_BLACK, dtype=torch.uint8).permute(2, 0, 1))
         return replace(self._batch([view], request.indices[:1], failures), stands_in=True)
 
-    def _view(self, index: int, seed: int) -> Tensor:
+    def _view(self, index: int, seed: int, content: bytes | OSError) -> Tensor:
         """Returns a view of one picture, uint8 (3, S, S); errors name the picture."""
         torch.default_generator.manual_seed(seed)
         try:
-            return decode_excerpt(read_patiently(self.pictures.read, index), self.view.plan)
+            if isinstance(content, OSError):
+                raise content
+            return decode_excerpt(content, self.view.plan)
         except (OSError, DamagedPictureError) as error:
             place = f"{self.pictures.source}/{self.pictures.name(index)}"
             reason = getattr(error, "strerror", None) or error

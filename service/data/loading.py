@@ -8,7 +8,8 @@ import signal
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar
+from itertools import chain, islice
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,13 +17,15 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from service.config.small_data import AnyPicturesConfig
-from service.data.batch import Batch, Request
+from service.data.batch import Batch, Request, Views, joined, parts_of
 from service.data.decoding import DamagedPictureError
 from service.data.order import SampleOrder, evaluation_share, worker_positions
 from service.data.pictures import Pictures
 from service.data.seeds import sample_seeds
-from service.data.supervision import Supervision
-from service.data.views import evaluation_views, training_views
+from service.data.streaming.keeping import copied_meanwhile
+from service.data.streaming.pictures import StreamedPictures
+from service.data.supervision import LoadingError, Supervision
+from service.data.views import AnyViews, evaluation_views, training_views
 
 B = TypeVar("B")
 T = TypeVar("T")
@@ -76,7 +79,8 @@ def training_batches(
         ConfigurationError: The batch is too small for the workers and micro-batches.
         DamagedPictureError: While iterating: a picture cannot be used and may not be skipped; names
             it.
-        LoadingError: While iterating: a loading process died, or they hang.
+        LoadingError: While iterating: a loading process died, or they hang, or where the pictures
+            are kept gives no answer.
     """
     if order.size != len(pictures):
         raise ValueError(f"the order has {order.size} samples, the set {len(pictures)}")
@@ -90,7 +94,10 @@ def training_batches(
     views = training_views(pictures, config)
     processes = loading_processes if views.needs_processes else 0
     requests = training_requests(order, positions)
-    return load(views, requests, config.prefetch_batches, processes, config.loading_timeout)
+    batches = _load(views, requests, config, processes)
+    if isinstance(pictures, StreamedPictures):
+        return copied_meanwhile(pictures.plan, batches)
+    return batches
 
 
 def evaluation_batches(
@@ -108,13 +115,14 @@ def evaluation_batches(
     Raises:
         DamagedPictureError: While iterating: a picture cannot be used and may not be skipped; names
             it.
-        LoadingError: While iterating: a loading process died, or they hang.
+        LoadingError: While iterating: a loading process died, or they hang, or where the pictures
+            are kept gives no answer.
     """
     share = evaluation_share(len(pictures), rank, world_size)
     views = evaluation_views(pictures, config)
     requests = evaluation_requests(share, config.evaluation.batch_size)
     processes = loading_processes if views.needs_processes else 0
-    return load(views, requests, config.prefetch_batches, processes, config.loading_timeout)
+    return _load(views, requests, config, processes)
 
 
 def training_requests(
@@ -132,6 +140,33 @@ def evaluation_requests(share: NDArray[np.int64], batch_size: int) -> Iterator[R
         indices = share[first : first + batch_size]
         # Nothing in the evaluation view is random.
         yield Request(indices, np.zeros(len(indices), np.uint64))
+
+
+def _load(
+    views: AnyViews, requests: Iterator[Request], config: AnyPicturesConfig, processes: int
+) -> Generator[Batch, None, None]:
+    """Starts loading; where processes decode, each makes a part of the first batch.
+
+    Else all but one of them would make later ones while the first is waited for.
+    """
+    parts: list[Request] = []
+    if isinstance(views, Views) and processes > 1:
+        parts = [part for first in islice(requests, 1) for part in parts_of(first, processes)]
+    batches = load(
+        views, chain(parts, requests), config.prefetch_batches, processes, config.loading_timeout
+    )
+    return _first_joined(batches, len(parts)) if len(parts) > 1 else batches
+
+
+def _first_joined(
+    batches: Generator[Batch, None, None], parts: int
+) -> Generator[Batch, None, None]:
+    """Yields batches, the first one put together from its parts."""
+    try:
+        yield joined(list(islice(batches, parts)))
+        yield from batches
+    finally:
+        batches.close()
 
 
 def load(
@@ -152,10 +187,11 @@ def load(
 
     Raises:
         DamagedPictureError: While iterating: what the views returned as damaged.
-        LoadingError: While iterating: a loading process died, or they hang.
+        LoadingError: While iterating: a loading process died, or they hang, or where the pictures
+            are kept gives no answer.
     """
     loader = DataLoader(
-        views,
+        _Unraised(views),
         batch_size=None,
         sampler=requests,
         num_workers=loading_processes,
@@ -168,6 +204,19 @@ def load(
     )
     with _signal_handler_kept():
         return _received(iter(loader), loading_timeout)
+
+
+class _Unraised(Dataset[B | DamagedPictureError | LoadingError]):
+    """Returns an error that would be raised: torch would bury its one line in a traceback."""
+
+    def __init__(self, views: Dataset[B | DamagedPictureError]) -> None:
+        self._views = views
+
+    def __getitem__(self, request: Any) -> B | DamagedPictureError | LoadingError:  # noqa: ANN401
+        try:
+            return self._views[request]
+        except LoadingError as error:
+            return error
 
 
 def _unchanged(value: T) -> T:
@@ -196,9 +245,9 @@ def _signal_handler_kept() -> Iterator[None]:
 
 
 def _received(
-    batches: Iterator[B | DamagedPictureError], limit: float | None
+    batches: Iterator[B | DamagedPictureError | LoadingError], limit: float | None
 ) -> Generator[B, None, None]:
-    """Yields batches; raises what a loading process returned as damaged."""
+    """Yields batches; raises what a loading process returned instead of one."""
     # Torch offers its processes under no other name; an iterator that works here has none.
     supervision = Supervision(getattr(batches, "_workers", ()), limit)
     try:
@@ -207,8 +256,8 @@ def _received(
                 batch = supervision.draw(batches)
             except StopIteration:
                 return
-            if isinstance(batch, DamagedPictureError):
-                raise DamagedPictureError(str(batch))
+            if isinstance(batch, DamagedPictureError | LoadingError):
+                raise type(batch)(str(batch))
             yield batch
     finally:
         # The DataLoader's iterator ends its processes when its last reference goes. An exception

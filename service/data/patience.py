@@ -4,6 +4,8 @@ import errno
 import time
 from collections.abc import Callable
 
+from service.data.supervision import LoadingError
+
 _AWAY = frozenset(
     {
         errno.EIO,
@@ -16,7 +18,16 @@ _AWAY = frozenset(
         errno.ENETUNREACH,
     }
 )
+_AMBIGUOUS = frozenset({errno.EIO})
+"""Also what a disk says of a file that it can no longer read."""
 _PATIENCE = (0.2, 1.0, 5.0, 15.0)  # seconds before each further attempt
+
+
+class StorageAwayError(LoadingError):
+    """A storage gives no answer, or refuses: no picture is damaged, and none may be skipped.
+
+    The run goes on from its last checkpoint when the workers are started again.
+    """
 
 
 def read_patiently(read: Callable[[int], bytes], index: int) -> bytes:
@@ -27,7 +38,8 @@ def read_patiently(read: Callable[[int], bytes], index: int) -> bytes:
         index: The picture.
 
     Raises:
-        OSError: The file cannot be read, or the storage stays away for 21 seconds.
+        OSError: The file cannot be read.
+        StorageAwayError: The file server stays away for 21 seconds.
     """
     for seconds in _PATIENCE:
         try:
@@ -36,4 +48,9 @@ def read_patiently(read: Callable[[int], bytes], index: int) -> bytes:
             if error.errno not in _AWAY:
                 raise
         time.sleep(seconds)
-    return read(index)
+    try:
+        return read(index)
+    except OSError as error:
+        if error.errno not in _AWAY or error.errno in _AMBIGUOUS:
+            raise
+        raise StorageAwayError(f"the storage of the pictures is away: {error}") from error

@@ -1,9 +1,11 @@
 """The byte index of tar shards: where each picture starts, how long it is and what its label is."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from service.config.errors import ConfigurationError
 from service.data.packing import PackedStrings
 from service.data.saved_arrays import UNUSABLE
-from service.data.shard_reading import MOST_CLASSES, read_shard
+from service.data.shard_reading import MOST_CLASSES, ShardEntry, read_shard
 from service.storage.atomic import whole_file
 
 INDEX_FILE = "index.npz"
@@ -28,7 +30,8 @@ class ShardIndex:
     shards: PackedStrings
     """File names of the shards, sorted, k of them."""
     stamps: NDArray[np.int64]
-    """Size in bytes and time of change in nanoseconds of each shard, (k, 2)."""
+    """Size in bytes of each shard, and what changes with its content, (k, 2): the time of change in
+    nanoseconds of a file; of an object what its store has in place of one."""
     members: PackedStrings
     """Name of each picture in its shard, n of them."""
     pictures: NDArray[np.int64]
@@ -36,17 +39,21 @@ class ShardIndex:
 
     def save(self, path: Path) -> None:
         """Writes the index; the file appears whole or not at all."""
-        with whole_file(path) as partial, partial.open("wb") as file:
-            np.savez(
-                file,
-                format=np.array(_FORMAT),
-                shard_text=self.shards.text,
-                shard_ends=self.shards.ends,
-                stamps=self.stamps,
-                member_text=self.members.text,
-                member_ends=self.members.ends,
-                pictures=self.pictures,
-            )
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
+            self.write(file)
+
+    def write(self, file: BinaryIO) -> None:
+        """Writes the index to an open file."""
+        np.savez(
+            file,
+            format=np.array(_FORMAT),
+            shard_text=self.shards.text,
+            shard_ends=self.shards.ends,
+            stamps=self.stamps,
+            member_text=self.members.text,
+            member_ends=self.members.ends,
+            pictures=self.pictures,
+        )
 
     @classmethod
     def load(cls, path: Path) -> "ShardIndex":
@@ -57,7 +64,13 @@ class ShardIndex:
                 outside the shards.
         """
         # np.load given a path leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+        with path.open("rb") as file:
+            return cls.read(file)
+
+    @classmethod
+    def read(cls, file: BinaryIO) -> "ShardIndex":
+        """Reads a saved index from an open file; raises as `load` does."""
+        with np.load(file, allow_pickle=False) as saved:
             if saved["format"] != _FORMAT:
                 raise ValueError(f"it has format {saved['format']}, not {_FORMAT}")
             index = cls(
@@ -94,12 +107,17 @@ def open_index(folder: Path) -> ShardIndex:
         if saved.shards == names and np.array_equal(saved.stamps, stamps):
             return saved
         _logger.info("the shards in %s have changed: indexing them again", folder)
-    index = _build_index(shards, names, stamps)
+    content = (read_shard(shard, partial(_opened, shard)) for shard in shards)
+    index = index_of(names, stamps, content)
     try:
         index.save(path)
     except OSError as error:
         _logger.info("the index of %s is kept in memory: %s", folder, error)
     return index
+
+
+def _opened(shard: Path) -> BinaryIO:
+    return shard.open("rb")
 
 
 def _list_shards(folder: Path) -> tuple[list[Path], NDArray[np.int64]]:
@@ -129,13 +147,21 @@ def _saved_index(path: Path) -> ShardIndex | None:
         return None
 
 
-def _build_index(shards: list[Path], names: PackedStrings, stamps: NDArray[np.int64]) -> ShardIndex:
-    """Reads the headers of all shards."""
+def index_of(
+    names: PackedStrings, stamps: NDArray[np.int64], shards: Iterable[Sequence[ShardEntry]]
+) -> ShardIndex:
+    """Returns the index of shards by what each holds.
+
+    Args:
+        names: File names of the shards.
+        stamps: As the index has them, (k, 2).
+        shards: The pictures of each shard.
+    """
     pictures: list[tuple[int, int, int, int]] = []
 
     def members() -> Iterator[str]:
-        for number, shard in enumerate(shards):
-            for entry in read_shard(shard):
+        for number, entries in enumerate(shards):
+            for entry in entries:
                 pictures.append((number, entry.first, entry.size, entry.label))
                 yield entry.member
 

@@ -1,7 +1,7 @@
 """The headers of one tar shard: which pictures it holds, where they start and what they show."""
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, TypeVar
 
@@ -30,8 +30,12 @@ class ShardEntry(NamedTuple):
     """Its class, from 0 up."""
 
 
-def read_shard(shard: Path) -> list[ShardEntry]:
+def read_shard(shard: Path | str, open_shard: Callable[[], BinaryIO]) -> list[ShardEntry]:
     """Returns the pictures of one shard with their labels, in the shard's order.
+
+    Args:
+        shard: What messages call it.
+        open_shard: Opens it for reading, with random access.
 
     Raises:
         ConfigurationError: The shard is damaged, holds links or devices, or a picture and its
@@ -40,7 +44,7 @@ def read_shard(shard: Path) -> list[ShardEntry]:
     pictures: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, int] = {}
     try:
-        with shard.open("rb") as file:
+        with open_shard() as file:
             for member in _plain_files(file):
                 key, suffix = _key_and_suffix(member.name)
                 if suffix in PICTURE_SUFFIXES:

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import tarfile
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,56 +12,26 @@ from numpy.typing import NDArray
 
 from service.config.errors import ConfigurationError
 from service.config.showing import is_unicode
+from service.data.open_files import OpenFiles
 from service.data.pictures import PictureSet
 from service.data.shard_index import ShardIndex, open_index
 from service.data.shard_writing import add_sample
 from service.storage.atomic import whole_folder
 
-_OPEN_SHARDS = 256
-
-
-class _Handles:
-    """Open files by path, the least recently used ones closed.
-
-    Positional reads share no position, so handles stay good in a forked process.
-    """
-
-    def __init__(self) -> None:
-        self._descriptors: OrderedDict[str, int] = OrderedDict()
-
-    def read(self, path: str, first: int, size: int) -> bytes:
-        """Returns `size` bytes from byte `first` on, fewer where the file ends."""
-        if path not in self._descriptors:
-            if len(self._descriptors) >= _OPEN_SHARDS:
-                os.close(self._descriptors.popitem(last=False)[1])
-            self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._descriptors.move_to_end(path)
-        return os.pread(self._descriptors[path], size, first)
-
-    def __reduce__(self) -> tuple[type["_Handles"], tuple[()]]:
-        return _Handles, ()
-
-    def __del__(self) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
+CLASS_FILES = ("classes.txt", "classes.json")
+"""Files that name the classes, the first one that is there: one a line, or a list."""
+UNFINISHED = ".preparing"
+"""Folder below the root of prepared pictures until all of them are there."""
 
 
 @dataclass(frozen=True, eq=False)
-class ShardPictures:
-    """One split in tar shards; a `PictureSet`."""
+class IndexedPictures:
+    """One split in tar shards, wherever they are: what is known without reading them."""
 
-    folder: Path
-    """Folder of the shards."""
     classes: tuple[str, ...]
     """Class names in the order of the labels."""
     index: ShardIndex
     """Where each picture stands."""
-    _handles: _Handles = field(default_factory=_Handles, repr=False)
-
-    @property
-    def source(self) -> str:
-        """The folder that the names are relative to."""
-        return str(self.folder)
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -77,18 +45,6 @@ class ShardPictures:
         """Returns `<shard>/<member>`."""
         return f"{self.index.shards[self.index.pictures[index, 0]]}/{self.index.members[index]}"
 
-    def read(self, index: int) -> bytes:
-        """Returns the picture's bytes.
-
-        Raises:
-            OSError: The shard cannot be read or has become shorter.
-        """
-        shard, first, size, _ = self.index.pictures[index].tolist()
-        content = self._handles.read(f"{self.folder}/{self.index.shards[shard]}", first, size)
-        if len(content) < size:
-            raise OSError(f"the shard ends {size - len(content)} bytes too early")
-        return content
-
     def size(self, index: int) -> int:
         """Returns the picture's size in bytes."""
         return int(self.index.pictures[index, 2])
@@ -98,6 +54,32 @@ class ShardPictures:
         self.index.shards.update(content)
         self.index.members.update(content)
         content.update(np.ascontiguousarray(self.index.pictures[:, 0]).astype("<i8").data)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardPictures(IndexedPictures):
+    """One split in tar shards; a `PictureSet`."""
+
+    folder: Path
+    """Folder of the shards."""
+    _files: OpenFiles = field(default_factory=OpenFiles, repr=False)
+
+    @property
+    def source(self) -> str:
+        """The folder that the names are relative to."""
+        return str(self.folder)
+
+    def read(self, index: int) -> bytes:
+        """Returns the picture's bytes.
+
+        Raises:
+            OSError: The shard cannot be read or has become shorter.
+        """
+        shard, first, size, _ = self.index.pictures[index].tolist()
+        content = self._files.read(f"{self.folder}/{self.index.shards[shard]}", first, size)
+        if len(content) < size:
+            raise OSError(f"the shard ends {size - len(content)} bytes too early")
+        return content
 
 
 def open_shards(folder: Path, classes: Sequence[str] | None = None) -> ShardPictures:
@@ -115,34 +97,59 @@ def open_shards(folder: Path, classes: Sequence[str] | None = None) -> ShardPict
             no class.
     """
     index = open_index(folder)
+    given = classes or _read_classes(folder)
+    return ShardPictures(class_names(index, str(folder), given), index, folder)
+
+
+def class_names(index: ShardIndex, source: str, given: Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the class names of indexed shards, without given ones the labels as text.
+
+    Args:
+        index: The index.
+        source: Where the shards are, for messages.
+        given: Class names, if there are any.
+
+    Raises:
+        ConfigurationError: There are no pictures, or a label has no class.
+    """
     if not len(index.pictures):
-        raise ConfigurationError(f"data.root: no pictures in the shards of {folder}")
+        raise ConfigurationError(f"data.root: no pictures in the shards of {source}")
     labels = index.pictures[:, 3]
-    names = tuple(classes or _read_classes(folder) or map(str, range(labels.max() + 1)))
+    names = tuple(given or map(str, range(labels.max() + 1)))
     if labels.max() >= len(names):
         worst = int(labels.argmax())
         raise ConfigurationError(
-            f"{folder / index.shards[index.pictures[worst, 0]]}: {index.members[worst]!r} has "
+            f"{source}/{index.shards[index.pictures[worst, 0]]}: {index.members[worst]!r} has "
             f"label {labels[worst]}, but there are {len(names)} classes"
         )
-    return ShardPictures(folder, names, index)
+    return names
 
 
 def _read_classes(folder: Path) -> list[str] | None:
     """Returns the class names from a file beside the shards or one folder up, if there is one."""
-    for place in (folder, folder.parent):
-        if (path := place / "classes.txt").exists():
-            return _text(path).splitlines()
-        if (path := place / "classes.json").exists():
-            return _listed_names(path)
+    for path in (place / name for place in (folder, folder.parent) for name in CLASS_FILES):
+        if path.exists():
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise ConfigurationError(f"{path}: cannot be read ({error})") from error
+            return listed_classes(str(path), content)
     return None
 
 
-def _listed_names(path: Path) -> list[str]:
-    """Returns the names in a JSON file; raises ConfigurationError where it is no list of them."""
-    text = _text(path)
+def listed_classes(path: str, content: bytes) -> list[str]:
+    """Returns the class names in a file of `CLASS_FILES`.
+
+    Args:
+        path: The file's name.
+        content: What it holds.
+
+    Raises:
+        ConfigurationError: It is no list of names.
+    """
     try:
-        names = json.loads(text)
+        text = content.decode("utf-8")
+        names = json.loads(text) if path.endswith(".json") else text.splitlines()
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: expected a list of class names ({error})") from error
     if not isinstance(names, list) or not all(
@@ -150,13 +157,6 @@ def _listed_names(path: Path) -> list[str]:
     ):
         raise ConfigurationError(f"{path}: expected a list of class names")
     return names
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read as text ({error})") from error
 
 
 def write_shards(pictures: PictureSet, folder: Path, pictures_per_shard: int = 1000) -> None:

@@ -11,10 +11,8 @@ from service.data.decoded_cache import DecodedSplits, decoded_once
 from service.data.drawing.tree import draw_pictures, drawn_root
 from service.data.folder_index import listed_once
 from service.data.pictures import Pictures, PictureSet
-from service.data.shards import open_shards
-
-UNFINISHED = ".preparing"
-"""Folder below the root of prepared pictures until all of them are there."""
+from service.data.shards import UNFINISHED, open_shards
+from service.storage.address import is_address
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,25 @@ def open_splits(config: DataConfig | SmallDataConfig, cache: Path) -> Splits:
             root = drawn_root(cache, config)
             draw_pictures(root, config)
             return open_encoded(root, cache)
-        case FolderDataConfig():
-            return open_encoded(Path(config.root), cache)
-        case ShardsDataConfig():
-            return _shard_splits(Path(config.root))
+        case FolderDataConfig() | ShardsDataConfig():
+            return _rooted_splits(config, cache)
         case SmallPicturesConfig():
             return _small_splits(config, cache)
+
+
+def _rooted_splits(config: FolderDataConfig | ShardsDataConfig, cache: Path) -> EncodedSplits:
+    if is_address(config.root):
+        # fsspec and its drivers take a while to import.
+        from service.data.streaming.opening import open_streamed
+
+        return EncodedSplits(*open_streamed(config, cache))
+    if config.cache_gib:
+        raise ConfigurationError(
+            f"data.cache_gib: {config.root} is a folder, of which nothing is kept elsewhere; "
+            "leave it at 0, or give data.root as an address such as s3://bucket/imagenet"
+        )
+    root = Path(config.root)
+    return open_encoded(root, cache) if config.kind == "folder" else _shard_splits(root)
 
 
 def _small_splits(config: SmallDataConfig, cache: Path) -> Splits:
@@ -72,11 +83,20 @@ def _decoded_splits(config: SmallDataConfig, cache: Path) -> DecodedSplits:
     if isinstance(config, ParquetDataConfig):
         from service.data.parquet import parquet_files, read_parquet
 
+        if is_address(config.root):
+            from service.data.streaming.parquet import open_stored_parquet
+
+            return open_stored_parquet(config, cache)
         root = Path(config.root)
         files = [file for split in ("train", "test") for file in parquet_files(root, split)]
         return decoded_once(config.kind, files, cache, lambda: read_parquet(root))
     from service.data.published import find_published, read_published
 
+    if is_address(config.root):
+        raise ConfigurationError(
+            f"data.root: data.kind={config.kind} is read from a folder; from an object store "
+            "data.kind=parquet is"
+        )
     published = find_published(config)
     return decoded_once(config.kind, published.files, cache, lambda: read_published(published))
 

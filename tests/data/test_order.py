@@ -158,3 +158,11 @@ def test_evaluation_covers_each_index_exactly_once(size: int, world_size: int) -
     assert np.concatenate(shares).tolist() == list(range(size))
     lengths = [len(share) for share in shares]
     assert max(lengths) - min(lengths) <= 1
+
+
+def test_equal_numbers_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 64 random bits two may be equal; the order is then still the same on every machine."""
+    bits = np.random.default_rng(0).integers(0, 50, 1000, np.uint64)
+    monkeypatch.setattr("service.data.order.random_bits", lambda *_: bits)
+    indices, _, _ = SampleOrder(1000, seed=0).at(np.arange(1000))
+    assert indices.tolist() == sorted(range(1000), key=lambda place: int(bits[place]))

@@ -34,9 +34,19 @@ def test_a_storage_that_comes_back(number: int) -> None:
     assert storage.asked == 4
 
 
-@pytest.mark.parametrize(("number", "asked"), [(errno.ESTALE, 4), (errno.ENOENT, 1)])
-def test_what_cannot_be_read_is_told(number: int, asked: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "asked", "kind"),
+    [
+        (errno.ESTALE, 4, patience.StorageAwayError),
+        (errno.ETIMEDOUT, 4, patience.StorageAwayError),
+        (errno.EIO, 4, OSError),  # perhaps this file alone
+        (errno.ENOENT, 1, OSError),
+    ],
+)
+def test_what_cannot_be_read_is_told(number: int, asked: int, kind: type[Exception]) -> None:
+    """A picture may be skipped for an OSError; a storage that is away is none."""
     storage = Storage(number, failures=9)
-    with pytest.raises(OSError, match=os.strerror(number)):
+    with pytest.raises(kind, match=os.strerror(number)) as caught:
         patience.read_patiently(storage.read, 7)
+    assert isinstance(caught.value, OSError) == (kind is OSError)
     assert storage.asked == asked

@@ -2,7 +2,9 @@
 
 import io
 
-from service.data.progress import Progress
+import pytest
+
+from service.data.progress import Progress, duration_text
 
 
 class Terminal(io.StringIO):
@@ -28,3 +30,21 @@ def test_now_and_then_a_line_in_a_log() -> None:
         other.add(2)
     assert quiet.getvalue() == ""
     assert chatty.getvalue().startswith("2/4 pictures")
+
+
+def test_a_bar_stays_in_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    stream = Terminal()
+    with Progress(4000, stream) as progress:
+        progress.add(2000)
+    *_, bar, _ = stream.getvalue().split("\r\x1b[K")
+    assert bar.startswith("█" * 10 + "░" * 10 + " 2000/")
+    assert len(bar) == 29
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (18420, "5 h 07 min")],
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text

@@ -75,7 +75,7 @@ def test_a_pickled_set_and_a_forked_process_read_the_same(shards: Path) -> None:
 def test_more_shards_than_may_be_open_are_read(
     folder_pictures: FolderPictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.data.shards._OPEN_SHARDS", 2)
+    monkeypatch.setattr("service.data.open_files.MOST_OPEN", 2)
     write_shards(folder_pictures, tmp_path / "many", pictures_per_shard=5)
     pictures = open_shards(tmp_path / "many")
     opened = len(os.listdir("/proc/self/fd"))

@@ -11,7 +11,7 @@ import torch
 from service.config.data import FolderDataConfig, PicturesConfig
 from service.config.small_data import CIFAR10DataConfig
 from service.data.augmentation import TrainingView
-from service.data.batch import Batch, Request, Views
+from service.data.batch import Batch, Request, Views, joined, parts_of
 from service.data.decoding import DamagedPictureError
 from service.data.folder import FolderPictures, list_folder
 from service.data.loading import evaluation_batches, training_batches
@@ -225,3 +225,22 @@ def test_only_files_can_be_skipped_and_only_where_the_configuration_says_so() ->
     assert most_skipped(folder.model_copy(update={"on_error": "skip"})) == 0.25
     assert most_skipped(CIFAR10DataConfig()) is None
     assert SkippedPictures("training", 9, None, print).counts() == {}
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 9])
+@pytest.mark.parametrize("indices", [(5, 6, 7), (5, 17, 6, 18), (17, 5, 18, 3), (17, 18), (3,)])
+def test_a_batch_made_in_parts_is_the_same(
+    broken: PictureSet, skipping: PicturesConfig, indices: tuple[int, ...], parts: int
+) -> None:
+    """As several loading processes make the first one; also where parts, or all, are damaged."""
+    views = Views(broken, TrainingView(skipping), skips=True)
+    whole = views[request(*indices)]
+    made = [views[part] for part in parts_of(request(*indices), parts)]
+    assert isinstance(whole, Batch)
+    found = joined([batch for batch in made if isinstance(batch, Batch)])
+    assert len(made) == min(parts, len(indices))
+    assert torch.equal(found.pictures, whole.pictures)
+    assert found.pictures.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found.labels, whole.labels)
+    assert torch.equal(found.indices, whole.indices)
+    assert (found.failures, found.stands_in) == (whole.failures, whole.stands_in)

@@ -11,7 +11,7 @@ from typing import Any
 
 from service.config.errors import ConfigurationError
 from service.data.preparing.shard import Part, Written
-from service.data.splits import UNFINISHED
+from service.data.shards import UNFINISHED
 from service.storage.atomic import whole_file
 
 _PLAN = "plan.json"

@@ -84,6 +84,9 @@ and its label (`.cls`) each; class names in `classes.json`.
 {rows}
 
     python pipelines/imagenet.py data.root=<this folder>
+
+Copied to an object store by any tool, such as `aws s3 sync <this folder> s3://bucket/set`, it is
+read from there with `data.root=s3://bucket/set`.
 """
 
 

@@ -120,7 +120,7 @@ def _verify(shard: Path, part: Part, source: PictureSet, kept: list[int]) -> Non
     Raises:
         OSError: It holds other pictures or labels than were written, or one that does not decode.
     """
-    entries = read_shard(shard)
+    entries = read_shard(shard, lambda: shard.open("rb"))
     found = [(int(Path(entry.member).stem), entry.label) for entry in entries]
     if found != list(zip(kept, source.labels[kept].tolist(), strict=True)):
         raise OSError(f"{part.name} holds other pictures than were written: is the storage sound?")

@@ -1,0 +1,1 @@
+"""Data sets in an object store, read while training goes on."""
