@@ -15,11 +15,12 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, summary: str, example: str) -> None:
-        super().__init__(
-            description=f"{summary}\n\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        super().__init__(allow_abbrev=False)
+        self._beginning = f"{summary}\n\n  {example}\n\n"
+
+    def format_help(self) -> str:
+        """Returns what `--help` prints, the sentence and the example before all else."""
+        return self._beginning + super().format_help()
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse leaves; we raise
         """Raises the parser's message as ours."""

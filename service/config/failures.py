@@ -5,6 +5,7 @@ What it says holds no credentials.
 
 import sys
 import traceback
+from collections.abc import Callable
 
 from service.config.errors import ConfigurationError, RunError
 from service.config.redaction import redact
@@ -46,3 +47,30 @@ def report(error: Exception, what: str) -> int:
     line = f"error: {what} failed: {type(cause).__name__}: {cause}"
     print(redact(line), file=sys.stderr)
     return 1
+
+
+def ended(work: Callable[[], int], what: str, interrupted: str = "interrupted") -> int:
+    """Does a program's work; whatever ends it early becomes what people read of it.
+
+    Args:
+        work: Reads the command line, does what it asks for, and returns the exit status.
+        what: What fails if it fails, such as "the evaluation".
+        interrupted: What is said after Ctrl-C.
+
+    Returns:
+        The exit status: the work's own, 1 if it failed, 2 where an input cannot be used, 130 after
+        Ctrl-C.
+    """
+    try:
+        return work()
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+    except OSError as error:
+        if error.filename is None:
+            return report(error, what)
+        line = f"error: {what} failed: {error.filename}: {error.strerror}"
+        print(redact(line), file=sys.stderr)
+        return 1
+    except Exception as error:
+        return report(error, what)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from service.config.coco import COCOConfig
-from service.config.errors import ConfigurationError
 from service.data.normalization import Normalization
 from service.data.preprocessing import preprocessing
 from service.export.pictures import Samples
@@ -97,13 +96,7 @@ def _description(trained: Trained, outputs: int) -> dict[str, Any]:
     config = trained.config
     if isinstance(config, COCOConfig):
         raise TypeError("a detector is no classifier")
-    names = list(trained.classes)
-    if len(names) > outputs:
-        raise ConfigurationError(
-            f"--checkpoint: {trained.folder}: names {len(names)} classes and has {outputs} "
-            "outputs; give another checkpoint of the run"
-        )
-    names += [f"output {label}" for label in range(len(names), outputs)]
+    names = list(trained.names(outputs))
     steps = preprocessing(config.data)
     return {
         "task": "classification",

@@ -1,19 +1,17 @@
 """`pipelines/export.py`."""
 
 import argparse
-import importlib.metadata
 import json
-import platform
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from service.config.errors import ConfigurationError
-from service.config.failures import refuse, report
+from service.config.failures import ended
+from service.config.versions import versions
 from service.data.packing import PackedStrings
 from service.export.classifier import Original, original
 from service.export.files import (
@@ -29,12 +27,12 @@ from service.export.onnx_file import check_packages
 from service.export.options import parse
 from service.export.pictures import detection_views, samples
 from service.export.serving import served_model
-from service.inference.inputs import listed_pictures
+from service.inference.command import given_pictures, opened, say, warn
 from service.inference.output import OutputFolder
-from service.inference.trained import Trained, open_trained, storage_folder
+from service.inference.trained import Trained, storage_folder
 from service.tracking.address import redact, resolve_uri
+from service.tracking.origin import origin_of
 from service.tracking.registering import Registration, check_registry, register
-from service.training.manifest import DamagedCheckpoint
 
 _PACKAGES = ("service", "torch", "torchvision", "safetensors", "onnx", "onnxscript", "onnxruntime")
 _NO_GRAPH = (
@@ -50,36 +48,23 @@ def export(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 0 if all went well, 1 if the work failed, 2 for input that cannot be used.
     """
-    try:
-        return _export(parse(arguments))
-    except ConfigurationError as error:
-        return refuse(error)
-    except DamagedCheckpoint as damage:
-        return refuse(ConfigurationError(f"--checkpoint: {damage}"))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        return report(error, "the export")
+    return ended(lambda: _export(parse(arguments)), "the export")
 
 
 def _export(options: argparse.Namespace) -> int:
     output = OutputFolder(options.output, EXPORT, overwrite=options.overwrite)
-    given = None
-    if options.inputs or options.lists:
-        given = listed_pictures(options.inputs, options.lists, options.output)
-    place = [f"storage.path={options.storage}", f"tracking.uri={options.uri}"]
-    trained = open_trained(options.checkpoint, place, options.weights)
+    given = given_pictures(options) if options.inputs or options.lists else None
+    trained = opened(options)
     formats = _formats(options, trained)
     registration = _registration(options, trained)
     if registration is not None:
         check_registry(registration)
-    _say(f"{trained.folder}: {trained.weights} weights, to {', '.join(formats)}")
+    say(f"{trained.folder}: {trained.weights} weights, to {', '.join(formats)}")
     with output:
-        record = _record(options, trained)
+        record = _record(trained)
         if is_detector(trained):
-            views = detection_views(trained, given, _warn)
-            record["files"] = detector_files(trained, output.path, views, _say)
+            views = detection_views(trained, given, warn)
+            record["files"] = detector_files(trained, output.path, views, say)
         else:
             record |= _classifier(trained, output.path, formats, given, registration)
         _write_json(output.path / RECORD, record)
@@ -95,9 +80,9 @@ def _classifier(
     registration: Registration | None,
 ) -> dict[str, Any]:
     """Writes and perhaps registers a classifier; returns what the record says of it."""
-    known = original(trained, samples(trained, given, _warn))
+    known = original(trained, samples(trained, given, warn))
     record = {
-        "files": classifier_files(known, folder, formats, _say),
+        "files": classifier_files(known, folder, formats, say),
         "pictures": known.pictures.source,
         **known.described,
     }
@@ -107,14 +92,14 @@ def _classifier(
 
 
 def _registered(known: Original, folder: Path, registration: Registration) -> dict[str, Any]:
-    _say("writing the MLflow model …")
+    say("writing the MLflow model …")
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / "model"
         found = served_model(known, folder, model)
-        _say(f"served: {found}")
+        say(f"served: {found}")
         version = register(model, registration)
     alias = registration.alias
-    _say(f"registered as {version.address}{f', alias {alias}' if alias else ''}")
+    say(f"registered as {version.address}{f', alias {alias}' if alias else ''}")
     return {"address": version.address, "alias": alias, "compared": asdict(found)}
 
 
@@ -157,41 +142,24 @@ def _registration(options: argparse.Namespace, trained: Trained) -> Registration
         experiment=tracking.experiment,
         name=options.register,
         alias=options.alias,
-        source=options.checkpoint,
-        checkpoint=trained.folder,
+        origin=origin_of(trained.address, trained.folder, trained.metadata),
         description=f"{trained.weights} weights {trained.sha256[:12]}",
     )
 
 
-def _record(options: argparse.Namespace, trained: Trained) -> dict[str, Any]:
+def _record(trained: Trained) -> dict[str, Any]:
     return {
         "format": 1,
         "checkpoint": {
-            "address": redact(options.checkpoint),
+            "address": redact(trained.address),
             "weights": trained.weights,
             "sha256": trained.sha256,
         },
         "precision": {"evaluation": trained.config.training.precision, "export": "fp32"},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **dict(_versions())},
+        "versions": versions(_PACKAGES),
     }
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in _PACKAGES:
-        try:
-            yield package, importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            yield package, "not installed"
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)

@@ -2,11 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from service.config.arguments import parsed
 from service.export.files import FORMATS
-from service.inference.command import parser
+from service.inference.command import add_pictures, add_places, parser
 
 _EXAMPLE = (
     "python pipelines/export.py --checkpoint runs/resnet50/step_00450000 --output exported "
@@ -24,26 +23,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "Writes a trained network for other programs and compares each file with the network.",
         _EXAMPLE,
     )
-    made.add_argument(
-        "inputs",
-        nargs="*",
-        type=Path,
-        metavar="INPUT",
-        help="pictures and folders to compare on; without, the run's evaluation pictures, or drawn "
-        "ones where those are not here",
+    add_pictures(
+        made,
+        "pictures and folders to compare on; without, the run's evaluation pictures, or drawn ones "
+        "where those are not here",
     )
-    made.add_argument(
-        "--list",
-        action="append",
-        default=[],
-        type=Path,
-        dest="lists",
-        metavar="FILE",
-        help="a text file with a path in each line",
-    )
-    made.add_argument(
-        "--output", required=True, type=Path, metavar="FOLDER", help="folder of the files"
-    )
+    add_places(made, "files", "runs:/, models:/ and --register")
     made.add_argument(
         "--format",
         action="append",
@@ -57,10 +42,4 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="register the classifier with MLflow, for `mlflow models serve`",
     )
     made.add_argument("--alias", help="of the registered version, such as champion")
-    made.add_argument(
-        "--storage", default="runs", help="folder of all runs, for runs:/ and --register (runs)"
-    )
-    made.add_argument(
-        "--uri", default="auto", help="MLflow server, for runs:/ and --register; auto: as the runs'"
-    )
     return parsed(made, arguments)

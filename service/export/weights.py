@@ -15,6 +15,7 @@ import yaml
 from service.config.errors import RunError
 from service.inference.strengths import position, ramps_up
 from service.inference.trained import Trained, open_trained
+from service.tracking.origin import RUN_KEY, origin_of
 from service.training.checkpoint_files import CONFIG, METADATA, METRICS, MODEL
 from service.training.manifest import flushed, write_manifest
 
@@ -29,7 +30,12 @@ _AVERAGE = "val/ema_"
 def write_weights(folder: Path, trained: Trained) -> None:
     """Writes the files of a checkpoint to an existing folder, the chosen weights among them."""
     tree = trained.config.model_dump(mode="json", exclude=set(_ELSEWHERE))
-    metadata = {**trained.metadata, "source_sha256": trained.sha256}
+    metadata = {
+        **trained.metadata,
+        "source_sha256": trained.sha256,
+        "step": trained.step,
+        RUN_KEY: origin_of(trained.address, trained.folder, trained.metadata).keys[0],
+    }
     if ramps_up(trained):
         metadata["position"] = position(trained)
     tensors = {key: one.contiguous() for key, one in trained.state.items()}

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 
 from service.config.coco import COCOConfig
 from service.data.packing import PackedStrings
+from service.inference.captions import captioned
 from service.inference.networks import Classifier
-from service.inference.output import LINES, TABLE
-from service.inference.views import FileBatch, classification_view
+from service.inference.output import LINES, TABLE, Drawn, picture_name
+from service.inference.views import FileBatch, classification_view, decode_file
 
 BEST = 5
 """Classes that are named for each picture."""
@@ -29,6 +29,8 @@ class ClassPrediction:
     """Its path."""
     best: tuple[tuple[str, float], ...]
     """Name and probability, the likeliest first."""
+    drawn: Drawn | None
+    """The picture with them, if it is wanted."""
 
 
 class ClassPredictor:
@@ -37,16 +39,18 @@ class ClassPredictor:
     Args:
         classifier: The network.
         files: Paths of the pictures.
+        draw: Whether the classes are written below each picture.
     """
 
-    def __init__(self, classifier: Classifier, files: PackedStrings) -> None:
+    def __init__(self, classifier: Classifier, files: PackedStrings, *, draw: bool) -> None:
         config = classifier.trained.config
         if isinstance(config, COCOConfig):
             raise TypeError("a detector names no classes")
         self.network = classifier
         self.view = classification_view(config.data)
         self._files = files
-        self._names = classifier.trained.classes
+        self._draw = draw
+        self._names = classifier.trained.names(classifier.outputs)
 
     def answer(self, batch: FileBatch) -> list[Callable[[], ClassPrediction]]:
         """Classifies a batch."""
@@ -60,16 +64,16 @@ class ClassPredictor:
         return [partial(self._prediction, *row) for row in rows]
 
     def _prediction(self, place: int, labels: list[int], values: list[float]) -> ClassPrediction:
-        names = (self._name(label) for label in labels)
-        return ClassPrediction(self._files[place], tuple(zip(names, values, strict=True)))
+        file, names = self._files[place], (self._names[label] for label in labels)
+        best = tuple(zip(names, values, strict=True))
+        if not self._draw:
+            return ClassPrediction(file, best, None)
+        content = captioned(decode_file(file), best)
+        return ClassPrediction(file, best, Drawn(picture_name(place + 1, file), content))
 
-    def _name(self, label: int) -> str:
-        """Returns a class; a network may have outputs that no class was ever trained for."""
-        return self._names[label] if label < len(self._names) else f"output {label}"
 
-
-class ClassFile:
-    """Writes predictions, one line each; as a context manager.
+class ClassFiles:
+    """Writes predictions, one line each, until it is closed.
 
     Args:
         folder: Where.
@@ -77,6 +81,7 @@ class ClassFile:
     """
 
     def __init__(self, folder: Path, form: Literal["jsonl", "csv"]) -> None:
+        self._folder = folder
         self._form = form
         name = LINES if form == "jsonl" else TABLE
         # Names of files need not be text.
@@ -86,19 +91,14 @@ class ClassFile:
         self._table = csv.writer(self._stream)
         self._columns = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Ends the file."""
         self._stream.close()
 
     def write(self, prediction: ClassPrediction) -> None:
-        """Writes one line."""
+        """Writes one line, and the picture if it was drawn."""
+        if prediction.drawn is not None:
+            prediction.drawn.write(self._folder)
         if self._form == "csv":
             self._write_row(prediction)
             return

@@ -1,28 +1,33 @@
-"""Evaluating a checkpoint as training does, in this process."""
+"""Evaluating a checkpoint as training does, in this process, and more closely."""
 
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.classification.checking import datasets_folder
 from service.classification.evaluation import Tally
 from service.config.coco import COCOConfig
 from service.config.errors import ConfigurationError
-from service.data.detection.coco import Category
+from service.data.decoding import DamagedPictureError
 from service.data.loading import evaluation_batches, loading_processes
-from service.data.pictures import digest
+from service.data.pictures import Pictures, digest
 from service.data.progress import Progress
 from service.data.skipping import SkippedPictures, most_skipped
-from service.data.splits import open_splits
 from service.detection.evaluating import Evaluator
-from service.detection.task import open_splits as open_detection_splits
+from service.inference.answers import AnswerRecord, Answers, mirrored_mean
+from service.inference.calibration import calibration
+from service.inference.confusion import class_rows, class_table
+from service.inference.drawings import draw_confusion, draw_reliability
+from service.inference.evaluation_data import detection_evaluation_set, evaluation_set
 from service.inference.machine import best_device, cores
 from service.inference.networks import Classifier, Detector, answering
-from service.inference.trained import Trained, storage_folder
+from service.inference.trained import Trained
 from service.training.local import LocalWorker
 
-_TABLE = "categories.csv"
+_CATEGORIES = "categories.csv"
+_CLASSES = "classes.csv"
+CALIBRATION_ERROR = "calibration_error"
+"""Expected calibration error, percent; see `service.inference.calibration`."""
 
 
 @dataclass(frozen=True)
@@ -30,41 +35,67 @@ class Evaluation:
     """What an evaluation found."""
 
     figures: dict[str, float]
-    """As training names them."""
+    """As training names them, and what training does not measure."""
     pictures: int
     """How many were evaluated."""
     source: str
     """Where they are."""
     digest: str
     """Tells the set from others."""
+    classes: list[dict[str, str]] = field(default_factory=list)
+    """Top-1 by class, for classifiers."""
     categories: list[dict[str, str]] = field(default_factory=list)
     """AP by category, for detectors."""
 
 
-def evaluate_trained(trained: Trained, folder: Path, warn: Callable[[str], None]) -> Evaluation:
+def evaluate_trained(
+    trained: Trained, folder: Path, warn: Callable[[str], None], *, flip: bool = False
+) -> Evaluation:
     """Evaluates on the configured evaluation pictures.
 
     Args:
         trained: The checkpoint.
-        folder: Where a detector's evaluation leaves its files; it must be there.
+        folder: Where the evaluation leaves its tables and pictures; it must be there.
         warn: Shows a line to people.
+        flip: Whether a classifier also sees each picture's mirror image: its answer is then the
+            mean of both views' probabilities.
 
     Raises:
         ConfigurationError: The data cannot be used, or have other classes than the checkpoint.
-        DamagedPictureError: A picture cannot be used.
     """
-    if isinstance(trained.config, COCOConfig):
-        return _evaluate_detector(trained, trained.config, folder, warn)
-    return _evaluate_classifier(trained, warn)
+    try:
+        if isinstance(trained.config, COCOConfig):
+            return _evaluate_detector(trained, trained.config, folder, warn)
+        return _evaluate_classifier(trained, folder, warn, flip=flip)
+    except DamagedPictureError as error:
+        raise ConfigurationError(f"data: {error}") from error
 
 
-def _evaluate_classifier(trained: Trained, warn: Callable[[str], None]) -> Evaluation:
-    config, device = trained.config, best_device()
+def _evaluate_classifier(
+    trained: Trained, folder: Path, warn: Callable[[str], None], *, flip: bool
+) -> Evaluation:
+    classifier, pictures = Classifier(trained, best_device()), evaluation_set(trained)
+    unusable = SkippedPictures("evaluation", len(pictures), most_skipped(trained.config.data), warn)
+    tally, answers = _answered(classifier, pictures, unusable, flip=flip)
+    skipped = unusable.agree()
+    used = len(pictures) - skipped
+    found, names = calibration(answers), trained.names(classifier.outputs)
+    rows = class_rows(answers, names)
+    (folder / _CLASSES).write_bytes(class_table(rows))
+    (folder / "confusion.png").write_bytes(draw_confusion(answers, names))
+    (folder / "reliability.png").write_bytes(draw_reliability(found))
+    figures = {**tally.figures(used), CALIBRATION_ERROR: found.error, **unusable.figure(skipped)}
+    return Evaluation(figures, used, str(pictures.source), digest(pictures), classes=rows)
+
+
+def _answered(
+    classifier: Classifier, pictures: Pictures, unusable: SkippedPictures, *, flip: bool
+) -> tuple[Tally, Answers]:
+    """Asks a classifier; returns the counts that training keeps, and each picture's answer."""
+    trained, device = classifier.trained, classifier.device
+    config = trained.config
     if isinstance(config, COCOConfig):
         raise TypeError("a detector is no classifier")
-    splits = open_splits(config.data, datasets_folder(storage_folder(config)))
-    _agree("classes", splits.train.classes, trained.classes)
-    classifier, pictures = Classifier(trained, device), splits.evaluation
     batches = evaluation_batches(
         pictures,
         config.data,
@@ -72,28 +103,25 @@ def _evaluate_classifier(trained: Trained, warn: Callable[[str], None]) -> Evalu
         world_size=1,
         loading_processes=loading_processes(config.data.loading_processes, cores(), device),
     )
-    tally = Tally(device)
-    unusable = SkippedPictures("evaluation", len(pictures), most_skipped(config.data), warn)
+    tally, record = Tally(device), AnswerRecord()
     with Progress(len(pictures)) as progress:
         for batch in unusable.noted(batches):
             if len(batch):
                 moved = batch.to(device)
                 logits = classifier.logits(moved.pictures)
+                if flip:
+                    logits = mirrored_mean(logits, classifier.logits(moved.pictures.flip(3)))
                 with answering(trained, device):
                     tally.add(logits, moved.labels)
+                    record.add(logits, moved.labels)
             progress.add(len(batch) + len(batch.failures))
-    skipped = unusable.agree()
-    used = len(pictures) - skipped
-    figures = {**tally.figures(used), **unusable.figure(skipped)}
-    return Evaluation(figures, used, str(pictures.source), digest(pictures))
+    return tally, record.gathered()
 
 
 def _evaluate_detector(
     trained: Trained, config: COCOConfig, folder: Path, warn: Callable[[str], None]
 ) -> Evaluation:
-    device = best_device()
-    splits = open_detection_splits(config, storage_folder(config))
-    _agree("categories", _labels(splits.train.categories), _labels(trained.categories))
+    device, pictures = best_device(), detection_evaluation_set(trained, config)
     worker = LocalWorker(
         folder=folder,
         device=device,
@@ -104,15 +132,16 @@ def _evaluate_detector(
         warn=warn,
         stop_requested=lambda: False,
     )
-    detector, pictures = Detector(trained, device), splits.evaluation
+    network = Detector(trained, device).network
     evaluator = Evaluator(pictures, config, worker, folder)
-    with answering(trained, device):
-        figures = evaluator.evaluate(
-            detector.network, loading_processes(config.data.loading_processes, cores(), device)
-        )
-    with (folder / _TABLE).open(encoding="utf-8", newline="") as table:
+    processes = loading_processes(config.data.loading_processes, cores(), device)
+    with Progress(len(pictures)) as progress, answering(trained, device):
+        network.register_forward_hook(lambda _, views, found: progress.add(len(views[0])))
+        figures = evaluator.evaluate(network, processes)
+    with (folder / _CATEGORIES).open(encoding="utf-8", newline="") as table:
         categories = list(csv.DictReader(table))
-    return Evaluation(figures, len(pictures), pictures.source, pictures.digest(), categories)
+    found = len(pictures), pictures.source, pictures.digest()
+    return Evaluation(figures, *found, categories=categories)
 
 
 def _attach(folder: Path, path: str, content: bytes) -> None:
@@ -120,19 +149,3 @@ def _attach(folder: Path, path: str, content: bytes) -> None:
     file = folder.joinpath(*Path(path).parts[2:])
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)
-
-
-def _labels(categories: tuple[Category, ...]) -> tuple[str, ...]:
-    return tuple(f"{category.id} {category.name!r}" for category in categories)
-
-
-def _agree(what: str, data: tuple[str, ...], checkpoint: tuple[str, ...]) -> None:
-    """Raises ConfigurationError where labels would mean other things than in training."""
-    if data == checkpoint:
-        return
-    first = next((pair for pair in zip(data, checkpoint, strict=False) if pair[0] != pair[1]), None)
-    detail = f"; the first that differs is {first[0]}, there {first[1]}" if first else ""
-    raise ConfigurationError(
-        f"data: its {len(data)} {what} are not the {len(checkpoint)} that the checkpoint was "
-        f"trained on{detail}; give data of the same {what} in the same order"
-    )

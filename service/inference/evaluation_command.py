@@ -1,32 +1,30 @@
 """`pipelines/evaluate.py`."""
 
 import argparse
-import importlib.metadata
-import json
-import platform
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
-from service.config.arguments import parsed
+from service.config.arguments import parsed, positive
+from service.config.coco import COCOConfig
 from service.config.errors import ConfigurationError
-from service.config.failures import refuse, report
-from service.data.decoding import DamagedPictureError
-from service.inference.command import parser
-from service.inference.evaluation import Evaluation, evaluate_trained
-from service.inference.machine import best_device
+from service.config.failures import ended
+from service.config.showing import shown
+from service.inference.command import parser, say, warn
+from service.inference.evaluation import CALIBRATION_ERROR, Evaluation, evaluate_trained
+from service.inference.evaluation_output import FiguresOutput
+from service.inference.evaluation_record import How, described, log
+from service.inference.resolution import at_resolution
 from service.inference.trained import Trained, open_trained
-from service.storage.atomic import whole_file, whole_folder
-from service.tracking.address import redact
+from service.tracking.evaluations import plain_name
 
 _EXAMPLE = (
     "python pipelines/evaluate.py --checkpoint runs/resnet50/step_00450000 data.root=/data/imagenet"
 )
-_PACKAGES = ("service", "torch", "torchvision", "torchcodec", "numpy", "pycocotools")
+_MEANINGS = {
+    "loss": "mean negative log likelihood, nats",
+    CALIBRATION_ERROR: "expected, 15 bins, %",
+}
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -35,128 +33,43 @@ def evaluate(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 0 if all went well, 1 if the work failed, 2 for input that cannot be used.
     """
-    try:
-        return _evaluate(_parse(arguments))
-    except ConfigurationError as error:
-        return refuse(error)
-    except DamagedPictureError as error:
-        return refuse(ConfigurationError(f"data: {error}"))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        return report(error, "the evaluation")
+    return ended(lambda: _evaluate(_parse(arguments)), "the evaluation")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    _check_output(options.output, overwrite=options.overwrite)
-    trained = open_trained(options.checkpoint, options.overrides, options.weights)
-    print(f"{trained.folder}: {trained.weights} weights", flush=True)
-    with _files_folder(options.output) as folder:
-        evaluation = evaluate_trained(trained, folder, _warn)
-    logged = _logged(trained, evaluation)
-    print(f"{evaluation.pictures} pictures of {evaluation.source}")
-    for name, value in evaluation.figures.items():
-        ending = f"   in training {logged[name]:.4f}" if name in logged else ""
-        print(f"{name:<18}{value:>10.4f}{ending}")
-    if options.output is not None:
-        content = json.dumps(_content(options, trained, evaluation, logged), indent=2)
-        with whole_file(options.output) as partial:
-            partial.write_text(content + "\n", encoding="utf-8")
-        print(f"written to {options.output}")
+    output = FiguresOutput(options.output, overwrite=options.overwrite)
+    trained = _opened(options)
+    how = How.asked(options, trained)
+    say(f"{trained.folder}: {trained.weights} weights{how.in_words()}")
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        evaluation = evaluate_trained(trained, folder, warn, flip=options.flip)
+        content = described(how, trained, evaluation)
+        _print(evaluation, content["in_training"])
+        written = output.write(content, folder)
+        if written is not None:
+            say(written)
+        if not options.no_log:
+            say(log(how, trained, content, folder))
     return 0
 
 
-def files_folder(output: Path) -> Path:
-    """Returns the folder of what a detector's evaluation leaves, beside the file of figures."""
-    return output.with_name(f"{output.stem}-files")
+def _opened(options: argparse.Namespace) -> Trained:
+    """Returns the checkpoint, as it shall be evaluated."""
+    trained = open_trained(options.checkpoint, options.overrides, options.weights)
+    if options.flip and isinstance(trained.config, COCOConfig):
+        raise ConfigurationError(
+            "--flip: is for classifiers, and this is a detector; leave it away"
+        )
+    return trained if options.resolution is None else at_resolution(trained, options.resolution)
 
 
-def _content(
-    options: argparse.Namespace,
-    trained: Trained,
-    evaluation: Evaluation,
-    logged: dict[str, float],
-) -> dict[str, Any]:
-    """Returns what the file of figures holds."""
-    return {
-        "figures": evaluation.figures,
-        "in_training": logged,
-        "categories": evaluation.categories,
-        "checkpoint": {
-            "address": redact(options.checkpoint),
-            "folder": str(trained.folder),
-            "weights": trained.weights,
-            "sha256": trained.sha256,
-        },
-        "overrides": [redact(one) for one in options.overrides],
-        "data": {
-            "source": evaluation.source,
-            "pictures": evaluation.pictures,
-            "digest": evaluation.digest,
-        },
-        "device": best_device().type,
-        "precision": trained.config.training.precision,
-        "versions": {"python": platform.python_version(), **dict(_versions())},
-    }
-
-
-def _logged(trained: Trained, evaluation: Evaluation) -> dict[str, float]:
-    """Returns what training measured of the same weights, by the names of figures."""
-    prefix = "val/ema_" if trained.weights == "ema" else "val/"
-    measured = trained.metrics
-    return {
-        name: measured[prefix + name] for name in evaluation.figures if prefix + name in measured
-    }
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in _PACKAGES:
-        try:
-            yield package, importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            yield package, "not installed"
-
-
-def _check_output(output: Path | None, *, overwrite: bool) -> None:
-    if output is None:
-        return
-    if output.is_dir() or not output.parent.is_dir():
-        what = "is a folder" if output.is_dir() else f"there is no folder {output.parent}"
-        raise ConfigurationError(f"--output: {output}: {what}; give a file in a folder")
-    # Only what this program wrote may be replaced: beside files that it did not write, neither.
-    for there in (output, files_folder(output)):
-        if there.exists() and not (overwrite and _is_own(output)):
-            raise ConfigurationError(
-                f"--output: {there} is there; give another name, or add --overwrite if an "
-                "evaluation wrote it"
-            )
-
-
-def _is_own(output: Path) -> bool:
-    """Returns whether a file is of an earlier evaluation."""
-    try:
-        content = json.loads(output.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and {"figures", "checkpoint"} <= content.keys()
-
-
-@contextmanager
-def _files_folder(output: Path | None) -> Iterator[Path]:
-    """Gives a folder for files, which are kept if there is an output and anything in it."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        yield folder
-        if output is None or not any(folder.iterdir()):
-            return
-        shutil.rmtree(files_folder(output), ignore_errors=True)
-        with whole_folder(files_folder(output)) as partial:
-            shutil.copytree(folder, partial, dirs_exist_ok=True)
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
+def _print(evaluation: Evaluation, before: dict[str, float]) -> None:
+    say(f"{evaluation.pictures} pictures of {evaluation.source}")
+    for name, value in evaluation.figures.items():
+        ending = f"   in training {before[name]:.4f}" if name in before else ""
+        meaning = f"   ({_MEANINGS[name]})" if name in _MEANINGS else ""
+        say(f"{name:<18}{value:>10.4f}{ending}{meaning}")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -168,5 +81,40 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="any field of the checkpoint's configuration, such as data.root=… or "
         "data.evaluation.batch_size=8",
     )
-    made.add_argument("--output", type=Path, metavar="FILE", help="a JSON file of the figures")
+    made.add_argument(
+        "--flip",
+        action="store_true",
+        help="show a classifier each picture's mirror image too, and take the mean of both "
+        "probabilities",
+    )
+    made.add_argument(
+        "--resolution",
+        type=positive,
+        metavar="PIXELS",
+        help="side of a classifier's crop, or a detector's shorter side; what goes with it is "
+        "scaled in proportion",
+    )
+    made.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="a JSON file of the figures; tables and pictures go to a folder beside it",
+    )
+    made.add_argument(
+        "--name",
+        type=_name,
+        help="what the pictures are called in MLflow, evaluation/NAME/top1 (the data's name, and "
+        "how it was evaluated otherwise than in training)",
+    )
+    made.add_argument(
+        "--no-log", action="store_true", help="leave the MLflow run of the training as it is"
+    )
     return parsed(made, arguments)
+
+
+def _name(text: str) -> str:
+    if text != plain_name(text):
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is no name: use up to 100 letters, digits, _ - ."
+        )
+    return text

@@ -45,6 +45,10 @@ def _lines(file: Path) -> list[Path]:
         raise ConfigurationError(
             f"--list: {file}: {error.strerror}; name a text file with a path in each line"
         ) from error
+    if "\0" in text:
+        raise ConfigurationError(
+            f"--list: {file}: is no text; name a text file with a path in each line"
+        )
     return [Path(line) for line in text.splitlines() if line.strip()]
 
 

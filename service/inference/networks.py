@@ -26,6 +26,9 @@ def answering(trained: Trained, device: torch.device) -> Iterator[None]:
 class Classifier:
     """A trained classifier.
 
+    Attributes:
+        outputs: How many it has, C; perhaps more than there are classes.
+
     Args:
         trained: Its checkpoint.
         device: Where it shall live.
@@ -40,8 +43,8 @@ class Classifier:
             raise TypeError("a detector is no classifier")
         self.trained = trained
         self.device = device
-        classes = config.model.classes or len(trained.classes)
-        self.network = _loaded(build_network(config.model, classes), trained, device)
+        self.outputs = config.model.classes or len(trained.classes)
+        self.network = _loaded(build_network(config.model, self.outputs), trained, device)
         self._normalization = Normalization(config.data.mean, config.data.std).to(device)
         self._order = (
             torch.channels_last if config.training.channels_last else torch.contiguous_format

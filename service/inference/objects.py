@@ -1,12 +1,12 @@
 """What a detector finds in pictures."""
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Literal, TextIO
 
 from torch import Tensor
 
@@ -18,10 +18,13 @@ from service.detection.evaluation.detections import PictureDetections, picture_d
 from service.detection.evaluation.results import Kind, coco_results
 from service.detection.views import views_of
 from service.inference.networks import Detector
-from service.inference.output import IMAGES, LINES, PICTURES
+from service.inference.output import IMAGES, LINES, TABLE, Drawn, picture_name
 from service.inference.views import DetectionView, FileBatch, decode_file
 
-_STEM = 50  # letters of a file's name that a drawn picture keeps
+_COLUMNS = (
+    *("file", "image_id", "category", "category_id", "score"),
+    *("left", "top", "right", "bottom"),
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class ObjectPrediction:
     """The picture, numbered from 1 in the order of the files."""
     found: PictureDetections
     """In its own pixels."""
-    drawn: bytes | None
-    """The picture with what was found, PNG, if it is wanted."""
+    drawn: Drawn | None
+    """The picture with what was found, if it is wanted."""
 
 
 class ObjectPredictor:
@@ -72,15 +75,16 @@ class ObjectPredictor:
         detections = picture_detections(found, entry, view, ids)
         return ObjectPrediction(entry, detections, self._drawn(entry, detections))
 
-    def _drawn(self, entry: PictureEntry, found: PictureDetections) -> bytes | None:
+    def _drawn(self, entry: PictureEntry, found: PictureDetections) -> Drawn | None:
         if self._score is None:
             return None
         names = {category.id: category.name for category in self._categories}
-        return annotated(decode_file(entry.file), found, names, score=self._score)
+        content = annotated(decode_file(entry.file), found, names, score=self._score)
+        return Drawn(picture_name(entry.id, entry.file), content)
 
 
 class ObjectFiles:
-    """Writes predictions as they come, for people and for COCO's tools; as a context manager.
+    """Writes predictions as they come, for people and for COCO's tools, until it is closed.
 
     `images.json` is an annotation file without annotations: with it, pycocotools reads the results.
 
@@ -88,27 +92,31 @@ class ObjectFiles:
         folder: Where.
         categories: The detector's.
         kinds: Box, or box and mask.
+        form: JSON lines, one for each picture with its masks; or CSV, a row for each object.
     """
 
     def __init__(
-        self, folder: Path, categories: tuple[Category, ...], kinds: tuple[Kind, ...]
+        self,
+        folder: Path,
+        categories: tuple[Category, ...],
+        kinds: tuple[Kind, ...],
+        form: Literal["jsonl", "csv"],
     ) -> None:
         self._folder = folder
         self._names = {category.id: category.name for category in categories}
-        self._lines = (folder / LINES).open("w", encoding="utf-8")
+        # Names of files need not be text.
+        self._stream = (folder / (LINES if form == "jsonl" else TABLE)).open(
+            "w", encoding="utf-8", errors="surrogateescape", newline=""
+        )
+        self._table = csv.writer(self._stream) if form == "csv" else None
+        if self._table is not None:
+            self._table.writerow(_COLUMNS)
         self._results = {kind: _JSONArray(folder / f"detections_{kind}.json") for kind in kinds}
         self._images: list[dict[str, Any]] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lines.close()
+    def close(self) -> None:
+        """Ends the files."""
+        self._stream.close()
         for results in self._results.values():
             results.close()
         categories = [{"id": one, "name": name} for one, name in self._names.items()]
@@ -121,15 +129,16 @@ class ObjectFiles:
         size = {"width": entry.width, "height": entry.height}
         self._images.append({"id": entry.id, "file_name": entry.file, **size})
         objects = self._objects(found)
-        line = {"file": entry.file, "image_id": entry.id, **size, "objects": objects}
-        self._lines.write(json.dumps(line) + "\n")
+        if self._table is None:
+            line = {"file": entry.file, "image_id": entry.id, **size, "objects": objects}
+            self._stream.write(json.dumps(line) + "\n")
+        else:
+            self._table.writerows(_row(entry, one) for one in objects)
         for kind, results in self._results.items():
             for result in coco_results([found], kind):
                 results.add(result)
         if prediction.drawn is not None:
-            (self._folder / PICTURES).mkdir(exist_ok=True)
-            name = f"{entry.id:06d}_{Path(entry.file).stem[:_STEM]}.png"
-            (self._folder / PICTURES / name).write_bytes(prediction.drawn)
+            prediction.drawn.write(self._folder)
 
     def _objects(self, found: PictureDetections) -> list[dict[str, Any]]:
         rows = zip(
@@ -142,6 +151,12 @@ class ObjectFiles:
         for one, mask in zip(objects, found.masks or [], strict=found.masks is not None):
             one["mask"] = {"size": mask["size"], "counts": mask["counts"].decode("ascii")}
         return objects
+
+
+def _row(entry: PictureEntry, found: dict[str, Any]) -> list[Any]:
+    """Returns an object's row."""
+    named = (found[name] for name in ("category", "category_id", "score"))
+    return [entry.file, entry.id, *named, *found["box"]]
 
 
 class _JSONArray:

@@ -1,9 +1,9 @@
 """The folder of a program's results: nothing outside of it is written, and no file in part."""
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
@@ -28,8 +28,38 @@ class Results:
 
 
 PREDICTIONS = Results(
-    "predictions", (LINES, TABLE), (IMAGES, "detections_box.json", "detections_mask.json")
+    "predictions",
+    (LINES, TABLE),
+    (IMAGES, "detections_box.json", "detections_mask.json", PICTURES),
 )
+
+_STEM = 50  # letters of a file's name that a drawn picture keeps
+_DRAWN = re.compile(r"\d{6,}_.*\.png", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture for people."""
+
+    name: str
+    """What `picture_name` returned."""
+    content: bytes
+    """PNG."""
+
+    def write(self, folder: Path) -> None:
+        """Writes it to its place among a program's results."""
+        (folder / PICTURES).mkdir(exist_ok=True)
+        (folder / PICTURES / self.name).write_bytes(self.content)
+
+
+def picture_name(number: int, file: str) -> str:
+    """Returns what a drawn picture is called: 000001_photo.png.
+
+    Args:
+        number: Place of its file among all, from 1.
+        file: Path of its file.
+    """
+    return f"{number:06d}_{Path(file).stem[:_STEM]}.png"
 
 
 class OutputFolder:
@@ -64,13 +94,8 @@ class OutputFolder:
             ) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is not None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None:
             self.discard()
         if self._unfinished.is_dir():
             self._finish()
@@ -87,16 +112,30 @@ class OutputFolder:
             self._folder.rmdir()
 
     def _finish(self) -> None:
-        own = (*self._results.marks, *self._results.others)
-        # Drawn pictures are there only beside their list.
-        pictures = self._folder / PICTURES
-        if IMAGES in own and (self._folder / IMAGES).is_file() and pictures.is_dir():
-            shutil.rmtree(pictures)
-        for name in own:
-            (self._folder / name).unlink(missing_ok=True)
+        for name in (*self._results.marks, *self._results.others):
+            _remove(self._folder / name)
         for made in sorted(self._unfinished.iterdir()):
-            made.rename(self._folder / made.name)
+            target = self._folder / made.name
+            # A folder that stays holds files that are none of ours.
+            if target.is_dir():
+                for file in made.iterdir():
+                    file.rename(target / file.name)
+                made.rmdir()
+            else:
+                made.rename(target)
         self._unfinished.rmdir()
+
+
+def _remove(there: Path) -> None:
+    """Removes a result of an earlier call; of a folder only what was drawn, and it if empty."""
+    if there.name != PICTURES:
+        there.unlink(missing_ok=True)
+        return
+    if there.is_dir():
+        for file in [one for one in there.iterdir() if _DRAWN.fullmatch(one.name)]:
+            file.unlink()
+        if not any(there.iterdir()):
+            there.rmdir()
 
 
 def _check(folder: Path, results: Results, *, overwrite: bool) -> None:

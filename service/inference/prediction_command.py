@@ -1,26 +1,26 @@
 """`pipelines/predict.py`."""
 
 import argparse
-import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from service.config.arguments import fraction, parsed, positive
 from service.config.coco import COCOConfig
 from service.config.errors import ConfigurationError
-from service.config.failures import refuse, report
+from service.config.failures import ended
 from service.data.packing import PackedStrings
 from service.data.progress import Progress
 from service.detection.drawings import SCORE
-from service.inference.classes import ClassFile, ClassPredictor
-from service.inference.command import parser
-from service.inference.inputs import listed_pictures
+from service.detection.evaluation.results import Kind
+from service.inference.classes import ClassFiles, ClassPredictor
+from service.inference.command import add_pictures, add_places, given_pictures, opened, parser, say
 from service.inference.machine import best_device
 from service.inference.networks import Classifier, Detector
 from service.inference.objects import ObjectFiles, ObjectPredictor
 from service.inference.output import PREDICTIONS, OutputFolder
 from service.inference.predicting import predictions
-from service.inference.trained import Trained, open_trained
+from service.inference.trained import Trained
 
 _EXAMPLE = (
     "python pipelines/predict.py --checkpoint runs/mask_rcnn/step_00090000 photos "
@@ -35,24 +35,15 @@ def predict(arguments: Sequence[str]) -> int:
         The exit status: 0 if any picture could be read, 1 if none could or the work failed, 2 for
         input that cannot be used.
     """
-    try:
-        return _predict(_parse(arguments))
-    except ConfigurationError as error:
-        return refuse(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        return report(error, "the prediction")
+    return ended(lambda: _predict(_parse(arguments)), "the prediction")
 
 
 def _predict(options: argparse.Namespace) -> int:
     output = OutputFolder(options.output, PREDICTIONS, overwrite=options.overwrite)
-    files = listed_pictures(options.inputs, options.lists, options.output)
-    place = [f"storage.path={options.storage}", f"tracking.uri={options.uri}"]
-    trained = open_trained(options.checkpoint, place, options.weights)
+    files = given_pictures(options)
+    trained = opened(options)
     _check(options, trained)
-    print(f"{trained.folder}: {trained.weights} weights, {len(files)} pictures", flush=True)
+    say(f"{trained.folder}: {trained.weights} weights, pictures: {len(files)}")
     with output, Progress(len(files)) as progress:
         written = _write(output.path, trained, files, options, progress)
         if not written:
@@ -66,15 +57,9 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace, trained: Trained) -> None:
     """Raises ConfigurationError for options that the kind of network does not know."""
-    if isinstance(trained.config, COCOConfig):
-        if options.format == "csv":
-            raise ConfigurationError(
-                "--format: csv has no place for boxes and masks; leave it at jsonl for a detector"
-            )
-    elif options.score is not None or options.no_pictures:
-        name = "--score" if options.score is not None else "--no-pictures"
+    if options.score is not None and not isinstance(trained.config, COCOConfig):
         raise ConfigurationError(
-            f"{name}: is for detectors, and this is a classifier; leave it away"
+            "--score: is for detectors, and this is a classifier; leave it away"
         )
 
 
@@ -91,17 +76,17 @@ def _write(
     written = 0
     if isinstance(config, COCOConfig):
         score = SCORE if options.score is None else options.score
-        detector = ObjectPredictor(
-            Detector(trained, device), files, None if options.no_pictures else score
-        )
+        drawn = None if options.pictures is False else score
+        detector = ObjectPredictor(Detector(trained, device), files, drawn)
         masks = config.model.kind == "mask_rcnn"
-        with ObjectFiles(folder, trained.categories, ("box", "mask") if masks else ("box",)) as out:
+        kinds: tuple[Kind, ...] = ("box", "mask") if masks else ("box",)
+        with closing(ObjectFiles(folder, trained.categories, kinds, options.format)) as out:
             for found in predictions(files, detector, batch_size, progress):
                 out.write(found)
                 written += 1
         return written
-    classifier = ClassPredictor(Classifier(trained, device), files)
-    with ClassFile(folder, options.format) as lines:
+    classifier = ClassPredictor(Classifier(trained, device), files, draw=options.pictures is True)
+    with closing(ClassFiles(folder, options.format)) as lines:
         for named in predictions(files, classifier, batch_size, progress):
             lines.write(named)
             written += 1
@@ -110,31 +95,22 @@ def _write(
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     made = parser("Names what pictures show, or finds the objects in them.", _EXAMPLE)
-    made.add_argument("inputs", nargs="*", type=Path, metavar="INPUT", help="pictures and folders")
+    add_pictures(made, "pictures and folders")
+    add_places(made, "results", "runs:/ and models:/")
     made.add_argument(
-        "--list",
-        action="append",
-        default=[],
-        type=Path,
-        dest="lists",
-        metavar="FILE",
-        help="a text file with a path in each line",
-    )
-    made.add_argument(
-        "--output", required=True, type=Path, metavar="FOLDER", help="folder of the results"
-    )
-    made.add_argument(
-        "--format", choices=("jsonl", "csv"), default="jsonl", help="of a classifier's results"
+        "--format", choices=("jsonl", "csv"), default="jsonl", help="of the results (jsonl)"
     )
     made.add_argument(
         "--score", type=fraction, help=f"least score of objects that are drawn ({SCORE:g})"
     )
-    made.add_argument("--no-pictures", action="store_true", help="draw nothing")
+    made.add_argument(
+        "--pictures",
+        action=argparse.BooleanOptionalAction,
+        help="draw the results into copies of the pictures; a detector does unless told otherwise",
+    )
     made.add_argument(
         "--batch-size",
         type=positive,
         help="pictures of a forward pass; as in training's evaluation",
     )
-    made.add_argument("--storage", default="runs", help="folder of all runs, for runs:/ (runs)")
-    made.add_argument("--uri", default="auto", help="MLflow server, for runs:/; auto: as the runs'")
     return parsed(made, arguments)

@@ -10,7 +10,7 @@ from torch import nn
 
 from service.config.coco import COCOConfig
 from service.detection.strength_ramps import strength_ramps
-from service.inference.trained import Trained
+from service.inference.trained import Trained, undamaged
 from service.models.network import ResidualNetwork
 from service.models.resolution import network_of
 from service.training.checkpoint import read_checkpoint
@@ -28,7 +28,7 @@ def restore_strengths(network: nn.Module, trained: Trained) -> None:
     They are the configured ones unless they ramp up and the run was not at its end.
 
     Raises:
-        DamagedCheckpoint: The position cannot be read.
+        ConfigurationError: The position cannot be read.
     """
     moment = _moment(trained) if ramps_up(trained) else None
     if moment is None:
@@ -68,10 +68,11 @@ def position(trained: Trained) -> int | None:
     """Returns how many samples training had taken; None where the checkpoint does not say it.
 
     Raises:
-        DamagedCheckpoint: The state of training cannot be read.
+        ConfigurationError: The state of training cannot be read.
     """
-    if STATE in read_manifest(trained.folder):
-        return int(read_checkpoint(trained.folder).state["position"])
+    with undamaged():
+        if STATE in read_manifest(trained.folder):
+            return int(read_checkpoint(trained.folder).state["position"])
     # Exported weights come without that state.
     noted = trained.metadata.get("position")
     return noted if isinstance(noted, int) and noted > 0 else None

@@ -3,7 +3,9 @@
 Nothing in it is executed: weights are safetensors, the rest is YAML and JSON.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +25,7 @@ from service.config.showing import shown
 from service.config.small_data import SmallDataConfig
 from service.config.yaml_reading import read_yaml
 from service.data.detection.coco import Category
+from service.storage.folders import storage_folder as folder_of
 from service.tracking.address import redact, resolve_uri
 from service.tracking.weights import local_weights
 from service.training.checkpoint_files import CONFIG, EMA, METADATA, METRICS, MODEL
@@ -34,6 +37,7 @@ from service.training.manifest import (
     read_manifest,
     read_verified,
 )
+from service.training.retention import checkpoint_folders
 
 WeightsChoice = Literal["auto", "model", "ema"]
 """Which weights of a checkpoint: `auto` is their average where there is one."""
@@ -41,6 +45,7 @@ WeightsChoice = Literal["auto", "model", "ema"]
 AnyConfig = ImageNetConfig | CIFARConfig | COCOConfig
 """What a checkpoint of this service was trained with."""
 
+_STEP = re.compile(r"step_(\d{8,})")
 _FILES = {"model": MODEL, "ema": EMA}
 
 
@@ -48,8 +53,10 @@ _FILES = {"model": MODEL, "ema": EMA}
 class Trained:
     """A network as training left it, and what using it needs."""
 
+    address: str
+    """The checkpoint as the user named it."""
     folder: Path
-    """The checkpoint, on this machine."""
+    """It, on this machine."""
     config: AnyConfig
     """What it was trained with, under the overrides of whoever uses it."""
     metadata: dict[str, Any]
@@ -74,6 +81,30 @@ class Trained:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise _refused(self.folder / METADATA, "does not list the names of its classes")
         return tuple(names)
+
+    @property
+    def step(self) -> int | None:
+        """Optimiser steps that the weights were trained for, where the checkpoint says it."""
+        named, noted = _STEP.fullmatch(self.folder.name), self.metadata.get("step")
+        if named is not None:
+            return int(named[1])
+        return noted if isinstance(noted, int) and noted >= 0 else None
+
+    def names(self, outputs: int) -> tuple[str, ...]:
+        """Returns what a classifier's outputs are called; some may be of no class.
+
+        Args:
+            outputs: How many it has.
+
+        Raises:
+            ConfigurationError: The checkpoint lists no classes, or more than there are outputs.
+        """
+        names = self.classes
+        if len(names) > outputs:
+            raise _refused(
+                self.folder / METADATA, f"names {len(names)} classes and has {outputs} outputs"
+            )
+        return (*names, *(f"output {label}" for label in range(len(names), outputs)))
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -105,8 +136,15 @@ def open_trained(
         ConfigurationError: There is no checkpoint, it is damaged, or an override does not fit.
     """
     folder = _located(address, overrides)
+    with undamaged():
+        return _read(address, folder, overrides, weights)
+
+
+@contextmanager
+def undamaged() -> Iterator[None]:
+    """Turns what is found damaged inside into what a user can do about it."""
     try:
-        return _read(folder, overrides, weights)
+        yield
     except DamagedCheckpoint as damage:
         raise ConfigurationError(
             f"--checkpoint: {damage}; give another checkpoint of the run, or copy this one anew"
@@ -126,25 +164,39 @@ def _located(address: str, overrides: Sequence[str]) -> Path:
         message = str(error).replace("model.weights:", "--checkpoint:", 1)
         raise ConfigurationError(message) from error
     if not (folder / MANIFEST).is_file():
-        what = "holds no checkpoint" if folder.is_dir() else "there is no such folder"
-        raise ConfigurationError(
-            f"--checkpoint: {redact(address)}: {what}; give a folder step_… of a run, "
-            "runs:/<run id>, models:/<name>/<version> or s3://…"
-        )
+        raise ConfigurationError(f"--checkpoint: {redact(address)}: {_why_not(folder)}")
     return folder
 
 
+def _why_not(path: Path) -> str:
+    """Returns why a path is no checkpoint, and what to give instead."""
+    instead = "give a folder step_… of a run, runs:/<run id>, models:/<name>/<version> or s3://…"
+    if (path.parent / MANIFEST).is_file():
+        return f"is a file; give its folder, {path.parent}"
+    inside = checkpoint_folders(path)
+    if inside:
+        return f"is a run's folder; give one of its checkpoints, such as {inside[0]}"
+    if path.is_dir():
+        return f"holds no checkpoint; {instead}"
+    return f"{'is a file' if path.exists() else 'there is no such folder'}; {instead}"
+
+
 def storage_folder(config: RunConfig) -> Path:
-    """Returns the folder of all runs; a relative one lies in the current folder."""
-    return Path(config.storage.path).expanduser().resolve()
+    """Returns the folder of all runs on this machine; a relative one lies in the current folder.
+
+    Raises:
+        ConfigurationError: It is the address of an object store that cannot be used here.
+    """
+    return folder_of(config.storage, Path.cwd())
 
 
-def _read(folder: Path, overrides: Sequence[str], weights: WeightsChoice) -> Trained:
+def _read(address: str, folder: Path, overrides: Sequence[str], weights: WeightsChoice) -> Trained:
     records = read_manifest(folder)
     metadata = _object(folder, METADATA, records)
     taken = _chosen(folder, weights, records)
     file = _FILES[taken]
     return Trained(
+        address=address,
         folder=folder,
         config=_configuration(folder, metadata, _verified(folder, CONFIG, records), overrides),
         metadata=metadata,

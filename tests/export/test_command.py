@@ -155,6 +155,6 @@ def test_help_begins_with_a_sentence_and_an_example(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as left:
         export(["--help"])
     assert left.value.code == 0
-    said = capsys.readouterr().out
-    assert "Writes a trained network for other programs" in said
-    assert "python pipelines/export.py --checkpoint" in said
+    sentence, _, example, *_ = capsys.readouterr().out.splitlines()
+    assert sentence.startswith("Writes a trained network for other programs")
+    assert example.startswith("  python pipelines/export.py --checkpoint")

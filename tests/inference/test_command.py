@@ -15,4 +15,7 @@ def test_help_begins_with_a_sentence_and_an_example(
     with pytest.raises(SystemExit) as left:
         program(["--help"])
     assert left.value.code == 0
-    assert f"python pipelines/{program.__name__}.py --checkpoint" in capsys.readouterr().out
+    sentence, nothing, example, *_ = capsys.readouterr().out.splitlines()
+    assert sentence.endswith(".")
+    assert nothing == ""
+    assert example.startswith(f"  python pipelines/{program.__name__}.py --checkpoint")

@@ -1,5 +1,6 @@
 """Evaluation of a checkpoint gives what training measured, to the last digit."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -9,7 +10,14 @@ import pytest
 import torch
 from small_pictures import write_parquet
 
+from service.config.coco import COCOConfig
+from service.data.loading import evaluation_batches
 from service.inference.evaluation_command import evaluate
+from service.inference.evaluation_data import detection_evaluation_set, evaluation_set
+from service.inference.machine import best_device
+from service.inference.networks import Classifier
+from service.inference.resolution import at_resolution
+from service.inference.trained import open_trained
 from service.training.checkpoint import read_checkpoint
 
 
@@ -38,8 +46,9 @@ def test_a_classifier_at_each_moment(
     for number, checkpoint in enumerate(classifiers):
         found = figures(checkpoint, tmp_path / f"{number}.json", "--weights", weights)
         expected = measured(checkpoint, prefix)
+        assert found.keys() == {"top1", "top5", "loss", "calibration_error"}
+        del found["calibration_error"]
         assert found == {name: expected[name] for name in found}
-        assert found.keys() == {"top1", "top5", "loss"}
 
 
 def test_the_strength_of_the_moment_matters(tmp_path: Path, classifiers: list[Path]) -> None:
@@ -84,7 +93,91 @@ def test_the_file_says_what_was_evaluated(tmp_path: Path, classifiers: list[Path
     assert content["data"]["pictures"] == 21
     assert len(content["data"]["digest"]) == 32
     assert torch.__version__.startswith(content["versions"]["torch"])
-    assert content["in_training"].keys() == content["figures"].keys()
+    assert content["in_training"].keys() == {"top1", "top5", "loss"}
+    assert content["checkpoint"]["step"] == 8
+    assert (content["flip"], content["resolution"]) == (False, None)
+
+
+def test_tables_and_pictures_agree_with_the_figures(
+    tmp_path: Path, classifiers: list[Path]
+) -> None:
+    found = figures(classifiers[-1], tmp_path / "figures.json")
+    files = tmp_path / "figures-files"
+    assert {file.name for file in files.iterdir()} == {
+        *("classes.csv", "confusion.png", "figures.json", "reliability.png"),
+    }
+    with (files / "classes.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows == json.loads((tmp_path / "figures.json").read_text())["classes"]
+    pictures = [int(row["pictures"]) for row in rows]
+    right = [float(row["top1"]) * count for row, count in zip(rows, pictures, strict=True)]
+    assert sum(pictures) == 21
+    assert sum(right) / 21 == pytest.approx(found["top1"], abs=0.01)
+
+
+def test_mirror_images_are_seen_too(tmp_path: Path, classifiers: list[Path]) -> None:
+    trained = open_trained(str(classifiers[-1]))
+    classifier, pictures = Classifier(trained, best_device()), evaluation_set(trained)
+    (batch,) = evaluation_batches(
+        pictures,
+        trained.config.data.model_copy(
+            update={
+                "evaluation": trained.config.data.evaluation.model_copy(update={"batch_size": 21})
+            }
+        ),
+        rank=0,
+        world_size=1,
+        loading_processes=0,
+    )
+    views = batch.to(classifier.device).pictures
+    both = [torch.softmax(classifier.logits(one).double(), 1) for one in (views, views.flip(3))]
+    mean = (both[0] + both[1]).cpu() / 2
+    right = mean[torch.arange(21), batch.labels]
+    found = figures(classifiers[-1], tmp_path / "figures.json", "--flip")
+    assert found["loss"] == pytest.approx(float(-right.log().mean()), rel=1e-5)
+    top1 = 100 * (mean.argmax(1) == batch.labels).double().mean()
+    assert found["top1"] == pytest.approx(float(top1))
+
+
+def test_another_resolution(tmp_path: Path, classifiers: list[Path], detector: Path) -> None:
+    larger = at_resolution(open_trained(str(classifiers[-1])), 23).config.data.evaluation
+    # 18 → 16 in training.
+    assert (larger.size, larger.resize) == (23, 25)
+    found = at_resolution(open_trained(str(detector)), 48).config.data.evaluation
+    assert (found.short_side, found.longest) == (48, 96)
+    by_option = figures(classifiers[-1], tmp_path / "a.json", "--resolution", "23")
+    sizes = ("data.evaluation.size=23", "data.evaluation.resize=25")
+    assert by_option == figures(classifiers[-1], tmp_path / "b.json", *sizes)
+    assert by_option != figures(classifiers[-1], tmp_path / "c.json")
+
+
+def test_pictures_alone_are_enough(tmp_path: Path, classifiers: list[Path]) -> None:
+    """Without training pictures the checkpoint tells the classes, of which some may be missing."""
+    trained = open_trained(str(classifiers[-1]))
+    own = Path(evaluation_set(trained).source)
+    everything = figures(classifiers[-1], tmp_path / "all.json", "--no-log")
+    shutil.copytree(own, tmp_path / "set" / "val")
+    (tmp_path / "bare").symlink_to(own)
+    for root in ("set", "bare"):
+        options = (f"data.root={tmp_path / root}", "--no-log")
+        assert figures(classifiers[-1], tmp_path / f"{root}.json", *options) == everything
+    missing = trained.classes[0]
+    shutil.rmtree(tmp_path / "set" / "val" / missing)
+    figures(classifiers[-1], tmp_path / "fewer.json", f"data.root={tmp_path / 'set'}")
+    rows = json.loads((tmp_path / "fewer.json").read_text())["classes"]
+    assert {row["class"] for row in rows} == set(trained.classes) - {missing}
+
+
+def test_a_detector_needs_no_training_pictures(tmp_path: Path, detector: Path) -> None:
+    trained = open_trained(str(detector))
+    assert isinstance(trained.config, COCOConfig)
+    own = Path(detection_evaluation_set(trained, trained.config).source)
+    annotations = own.parent / "annotations" / "instances_val2017.json"
+    (tmp_path / "set" / "annotations").mkdir(parents=True)
+    shutil.copy(annotations, tmp_path / "set" / "annotations")
+    (tmp_path / "set" / own.name).symlink_to(own)
+    found = figures(detector, tmp_path / "figures.json", f"data.root={tmp_path / 'set'}")
+    assert found == figures(detector, tmp_path / "own.json")
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -103,12 +196,24 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["data.classes=5"], "data: its 5 classes are not the 7"),
         (["model.width=8"], "weights are not of the network"),
         (["--output", "missing/figures.json"], "there is no folder missing"),
+        (["--name", "a/b"], "'a/b' is no name"),
+        (
+            ["--resolution", "4000"],
+            "--resolution: 4000: data.evaluation.resize: 4500 is not allowed",
+        ),
     ],
 )
 def test_wrong_options(
     capsys: pytest.CaptureFixture[str], classifiers: list[Path], options: list[str], message: str
 ) -> None:
     assert message in refusal(capsys, "--checkpoint", str(classifiers[-1]), *options)
+
+
+@pytest.mark.parametrize(("options", "message"), [(["--flip"], "--flip: is for classifiers")])
+def test_what_detectors_do_not_know(
+    capsys: pytest.CaptureFixture[str], detector: Path, options: list[str], message: str
+) -> None:
+    assert message in refusal(capsys, "--checkpoint", str(detector), *options)
 
 
 def test_other_categories(capsys: pytest.CaptureFixture[str], detector: Path) -> None:

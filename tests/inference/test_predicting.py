@@ -17,7 +17,7 @@ from service.inference.trained import open_trained
 
 def predicted(checkpoint: Path, files: PackedStrings, processes: int) -> list[ClassPrediction]:
     trained = open_trained(str(checkpoint), [f"data.loading_processes={processes}"])
-    predictor = ClassPredictor(Classifier(trained, torch.device("cpu")), files)
+    predictor = ClassPredictor(Classifier(trained, torch.device("cpu")), files, draw=False)
     return list(predictions(files, predictor, 2, Progress(len(files))))
 
 

@@ -233,10 +233,38 @@ def test_wrong_calls_are_one_line(
     assert (tmp_path / "in" / "a.png").is_file()
 
 
-def test_no_table_for_detectors(
-    tmp_path: Path, detector: Path, capsys: pytest.CaptureFixture[str]
+def test_a_table_of_objects(tmp_path: Path, detector: Path) -> None:
+    write_noise(tmp_path / "in", ["a.png", "b.png"])
+    lines = run(detector, tmp_path / "lines", str(tmp_path / "in"), "--no-pictures")
+    where = ["--checkpoint", str(detector), "--output", str(tmp_path / "table")]
+    assert predict([*where, "--format", "csv", "--no-pictures", str(tmp_path / "in")]) == 0
+    with (tmp_path / "table" / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    objects = [(line["file"], one) for line in lines for one in line["objects"]]
+    assert len(rows) == len(objects) > 0
+    for row, (file, one) in zip(rows, objects, strict=True):
+        assert (row["file"], row["category"]) == (file, one["category"])
+        assert [float(row[side]) for side in ("left", "top", "right", "bottom")] == one["box"]
+        assert float(row["score"]) == one["score"]
+    assert (tmp_path / "table" / "detections_mask.json").is_file()
+
+
+def test_a_classifier_writes_below_pictures_if_asked(
+    tmp_path: Path, classifiers: list[Path]
 ) -> None:
-    write_noise(tmp_path, ["a.png"])
-    options = ["--format", "csv", "--output", str(tmp_path / "out"), str(tmp_path / "a.png")]
-    assert predict(["--checkpoint", str(detector), *options]) == 2
-    assert "--format: csv has no place" in capsys.readouterr().err
+    write_noise(tmp_path / "in", ["a.png", "b.png"])
+    out = tmp_path / "out"
+    run(classifiers[-1], out, str(tmp_path / "in"))
+    assert not (out / "pictures").exists()
+    (out / "pictures").mkdir()
+    (out / "pictures" / "mine.png").write_text("mine")
+    for _ in range(2):
+        run(classifiers[-1], out, str(tmp_path / "in"), "--overwrite", "--pictures")
+    names = {"000001_a.png", "000002_b.png", "mine.png"}
+    assert {file.name for file in (out / "pictures").iterdir()} == names
+    drawn = decode((out / "pictures" / "000001_a.png").read_bytes())
+    # The picture, made 640 pixels wide, and a few lines below it.
+    assert drawn.shape[2] == 640
+    assert 40 <= drawn.shape[1] - round(640 * 40 / 56) <= 100
+    run(classifiers[-1], out, str(tmp_path / "in"), "--overwrite")
+    assert {file.name for file in (out / "pictures").iterdir()} == {"mine.png"}
