@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
+from service.cluster import pipeline as pipelines
+from service.cluster.pipeline import Pipeline
 from service.tracking.records import EventRecord, MetricRecord, read_records
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,9 +45,9 @@ def program(pipeline: str) -> list[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     """Returns the environment of a pipeline; each test starts a cluster of its own."""
-    foreign = ("RAY_", "MLFLOW_", "OMP_")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-    return kept | {"PYTHONUNBUFFERED": "1"} | variables
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_"))}
+    # Tests run beside each other: more threads would wait for cores that others use.
+    return kept | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"} | variables
 
 
 def run_pipeline(
@@ -53,6 +55,12 @@ def run_pipeline(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the ImageNet pipeline to its end."""
     return run(command(storage, *options), variables)
+
+
+def train_here(pipeline: Pipeline, storage: Path, *options: str) -> int:
+    """Runs a pipeline in this process, which has imported everything, to its exit status."""
+    place = ("--local", f"storage.path={storage}", "data.loading_processes=0")
+    return pipelines.run_pipeline(pipeline, [*place, *options])
 
 
 def run(

@@ -4,15 +4,14 @@ import sys
 import threading
 import time
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TextIO
 
+from service.data.progress import ProgressLine, duration_text
 from service.tracking.journal import METRICS_JOURNAL
 from service.tracking.records import EventRecord, JournalReader, MetricRecord
 from service.training.length import RunLength
-
-_BAR_WIDTH = 20
 
 
 class Console:
@@ -38,11 +37,8 @@ class Console:
         self._reader.new_records()  # what was printed before a restart
         self._length = length
         self._figures = figures
-        self._stream = stream or sys.stdout
-        self._terminal = self._stream.isatty()
+        self._shown = ProgressLine(stream or sys.stdout, quiet_seconds)
         self._latest: dict[str, float] = {}
-        self._quiet_seconds = quiet_seconds
-        self._last_line = time.monotonic()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="console", daemon=True)
 
@@ -50,12 +46,7 @@ class Console:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._closing.set()
         self._thread.join()
 
@@ -63,25 +54,22 @@ class Console:
         while not self._closing.wait(0.3):
             self._print_new()
         self._print_new()
-        if self._terminal:
-            self._stream.write("\r\x1b[K")
-        self._stream.flush()
+        self._shown.clear()
 
     def _print_new(self) -> None:
         for record in self._reader.new_records():
             if isinstance(record, EventRecord):
-                self._line(f"{record.kind}: {record.text}")
+                self._shown.line(f"{record.kind}: {record.text}")
             if not isinstance(record, MetricRecord):
                 continue
             self._latest |= record.metrics
             if record.step == 0:
                 continue  # only the name of the best metric, to be MLflow's first
             if any(name.startswith("val/") for name in record.metrics):
-                self._line(self._epoch_line(record))
-            elif self._terminal:
-                self._draw_bar(record)
-            elif time.monotonic() - self._last_line >= self._quiet_seconds:
-                self._line(progress_text(record.step, self._latest, self._length))
+                self._shown.line(self._epoch_line(record))
+            else:
+                text = partial(progress_text, record.step, self._latest, self._length)
+                self._shown.show(record.step / self._length.steps, text)
 
     def _epoch_line(self, record: MetricRecord) -> str:
         """Returns the line of an evaluation."""
@@ -92,20 +80,6 @@ class Console:
         )
         metrics = {**self._latest, **record.metrics}
         return f"{progress_text(record.step, metrics, self._length)}  |  {figures}"
-
-    def _line(self, text: str) -> None:
-        clear = "\r\x1b[K" if self._terminal else ""
-        self._stream.write(f"{clear}{text}\n")
-        self._stream.flush()
-        self._last_line = time.monotonic()
-
-    def _draw_bar(self, record: MetricRecord) -> None:
-        steps = self._length.steps
-        filled = _BAR_WIDTH * record.step // steps
-        bar = "█" * filled + "░" * (_BAR_WIDTH - filled)
-        progress = progress_text(record.step, self._latest, self._length)
-        self._stream.write(f"\r\x1b[K{bar} {progress}")
-        self._stream.flush()
 
 
 def progress_text(step: int, metrics: dict[str, float], length: RunLength) -> str:
@@ -127,15 +101,6 @@ def progress_text(step: int, metrics: dict[str, float], length: RunLength) -> st
 def _figure(name: str) -> str:
     """Returns which figure a metric is: top1 of val/best_top1, val/ema_top1 and val/top1."""
     return name.removeprefix("val/").removeprefix("best_").removeprefix("ema_")
-
-
-def duration_text(seconds: float) -> str:
-    """Returns a length of time as people read it: 45 s, 3 min 20 s, 5 h 07 min."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
 def announce(text: str) -> None:

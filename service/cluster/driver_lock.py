@@ -1,4 +1,4 @@
-"""One living driver for each run and each sweep: a lock file in its folder.
+"""One living driver for each run and each sweep: a lock file in its folder, or in its store.
 
 On one machine the process tells whether it lives. Elsewhere a sign of life must do: the driver
 touches its file every few seconds, and one that has not for a minute counts as gone. A new driver
@@ -22,10 +22,11 @@ from uuid import uuid4
 import psutil
 
 from service.cluster.console import announce
+from service.cluster.driver_marks import FILE, Mark, is_mark, mark_of
 from service.config.errors import ConfigurationError, RunError
 from service.storage.atomic import whole_file
+from service.storage.working_copy import place_of, told
 
-_FILE = "driver.json"
 _BEAT_SECONDS = 10.0
 _GONE_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
@@ -63,22 +64,27 @@ class Driver:
 class Claim:
     """A driver's right to a run, as it hands it to its workers."""
 
-    file: Path
+    folder: Path
+    """The folder, on the driver's machine."""
+    mark: Mark
+    """Where it stands who has it."""
     token: str
 
     def check(self) -> None:
-        """Returns if the run is still this driver's; costs the reading of a small file.
+        """Returns if the run is still this driver's; costs the reading of a small file or object.
 
         Raises:
             TakenOverError: Another driver goes on with it, or has done so.
+            OSError: The storage does not answer.
         """
-        driver = _read(self.file)
-        if driver is not None and driver.token != self.token:
-            raise TakenOverError(f"{self.file.parent}: now driven by {driver}; {_LOST}")
-        if driver is None and not self.file.exists():
+        content = self.mark.read()
+        if content is None:
             raise TakenOverError(
-                f"{self.file.parent}: driven by another process meanwhile; {_LOST}"
+                f"{told(self.folder)}: driven by another process meanwhile; {_LOST}"
             )
+        driver = _parsed(content)
+        if driver is not None and driver.token != self.token:
+            raise TakenOverError(f"{told(self.folder)}: now driven by {driver}; {_LOST}")
 
 
 @contextmanager
@@ -97,18 +103,18 @@ def only_driver(folder: Path, what: str, ray_job: str | None = None) -> Iterator
     """
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    file, driver = folder / _FILE, _this_process(ray_job)
-    _take(file, driver, what)
+    mark, driver = mark_of(folder), _this_process(ray_job)
+    _take(mark, driver, folder, what)
     ended = threading.Event()
-    beating = threading.Thread(target=_beat, args=(file, driver.token, ended), daemon=True)
+    beating = threading.Thread(target=_beat, args=(mark, driver.token, ended), daemon=True)
     beating.start()
     try:
-        yield Claim(file, driver.token)
+        yield Claim(folder, mark, driver.token)
     finally:
         ended.set()
         beating.join()
-        if _is_ours(file, driver.token):
-            file.unlink(missing_ok=True)
+        if _is_ours(mark, driver.token):
+            mark.remove(driver.token)
         if made:
             with suppress(OSError):  # not empty where something was started
                 folder.rmdir()
@@ -127,9 +133,8 @@ def held(folder: Path, what: str) -> Iterator[None]:
     Raises:
         ConfigurationError: Another driver lives; the message names it.
     """
-    file = folder / _FILE
-    left = file.read_bytes() if file.exists() else None
-    beaten_at = _beaten_at(file)
+    file, mark = folder / FILE, mark_of(folder)
+    left, beaten_at = mark.read(), mark.beaten_at()
     with only_driver(folder, what):
         try:
             yield
@@ -147,8 +152,8 @@ def living_driver(folder: Path) -> Driver | None:
     It neither writes nor waits: a driver on another machine whose clock is a minute behind may seem
     gone. Whoever changes the folder takes it with `held`.
     """
-    file = folder / _FILE
-    driver, beaten_at = _read(file), _beaten_at(file)
+    mark = mark_of(folder)
+    driver, beaten_at = _read(mark), mark.beaten_at()
     if driver is None or beaten_at is None:
         return None
     return driver if _lives(driver, time.time() - beaten_at) else None
@@ -156,12 +161,15 @@ def living_driver(folder: Path) -> Driver | None:
 
 def was_left(folder: Path) -> bool:
     """Tells whether a driver has the folder, or was killed before it gave it back."""
-    return (folder / _FILE).exists()
+    return mark_of(folder).read() is not None
 
 
 def was_only_taken(folder: Path) -> bool:
     """Tells whether a driver took the folder and was killed before it wrote anything else."""
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {_FILE}
+    place = place_of(folder)
+    if place is not None:
+        return all(map(is_mark, place.store.entries(place.name)))
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {FILE}
 
 
 def _this_process(ray_job: str | None) -> Driver:
@@ -184,49 +192,47 @@ def _place() -> str:
     return " ".join(parts)
 
 
-def _take(file: Path, driver: Driver, what: str) -> None:
-    content = json.dumps(asdict(driver), indent=2)
-    try:
-        with file.open("x", encoding="utf-8") as new:
-            new.write(content)
-    except FileExistsError:
-        _refuse_if_alive(file, what)
-        with whole_file(file) as unfinished:
-            unfinished.write_text(content, encoding="utf-8")
+def _take(mark: Mark, driver: Driver, folder: Path, what: str) -> None:
+    content = json.dumps(asdict(driver), indent=2).encode()
+    if mark.create(content):
+        return
+    if not _is_ours(mark, driver.token):  # it is where the answer to a first request was lost
+        _refuse_if_alive(mark, folder, what)
+        mark.replace(content)
         # Of several that take over at the same time, the last one to write has it.
         time.sleep(_SETTLE_SECONDS)
-        if not _is_ours(file, driver.token):
-            _refuse_if_alive(file, what)
+        if not _is_ours(mark, driver.token):
+            _refuse_if_alive(mark, folder, what)
 
 
-def _refuse_if_alive(file: Path, what: str) -> None:
-    driver, age = _read(file), _seconds_since_beat(file)
+def _refuse_if_alive(mark: Mark, folder: Path, what: str) -> None:
+    driver, age = _read(mark), _seconds_since_beat(mark)
     if driver is None:
         if age < _GONE_SECONDS:
             raise ConfigurationError(
-                f"name: another process is just taking the {what} {file.parent.name}; if there is "
-                f"none, delete {file}"
+                f"name: another process is just taking the {what} {folder.name}; if there is "
+                f"none, delete {mark.where}"
             )
     elif driver.place != _place() and age < _GONE_SECONDS:
         announce(f"waiting for a sign of life of {driver}, which has the {what}")
-        if _shows_life(file):
-            raise _refusal(file, driver, what)
+        if _shows_life(mark):
+            raise _refusal(folder, driver, what)
     elif _lives(driver, age):
-        raise _refusal(file, driver, what)
+        raise _refusal(folder, driver, what)
 
 
-def _refusal(file: Path, driver: Driver, what: str) -> ConfigurationError:
+def _refusal(folder: Path, driver: Driver, what: str) -> ConfigurationError:
     return ConfigurationError(
-        f"name: the {what} {file.parent.name} is driven by {driver}; stop that one first, or "
+        f"name: the {what} {folder.name} is driven by {driver}; stop that one first, or "
         "choose another name"
     )
 
 
-def _shows_life(file: Path) -> bool:
+def _shows_life(mark: Mark) -> bool:
     """Waits until a driver elsewhere shows a sign of life, or counts as gone."""
-    before = _beaten_at(file)
-    while _seconds_since_beat(file) < _GONE_SECONDS:
-        if _beaten_at(file) not in (before, None):
+    before = mark.beaten_at()
+    while _seconds_since_beat(mark) < _GONE_SECONDS:
+        if mark.beaten_at() not in (before, None):
             return True
         time.sleep(_LOOK_SECONDS)
     return False
@@ -246,43 +252,34 @@ def _lives(driver: Driver, age: float) -> bool:
     return not ended and (same or beats)
 
 
-def _seconds_since_beat(file: Path) -> float:
+def _seconds_since_beat(mark: Mark) -> float:
     """Returns the age of the last sign of life, by the clock of the storage."""
-    probe = file.with_name(f".{uuid4().hex}-{_FILE}")
-    probe.touch()
-    try:
-        beaten_at = _beaten_at(file)
-        # None: given back meanwhile.
-        return _GONE_SECONDS if beaten_at is None else max(0, probe.stat().st_mtime - beaten_at)
-    finally:
-        probe.unlink()
+    beaten_at = mark.beaten_at()
+    # None: given back meanwhile.
+    return _GONE_SECONDS if beaten_at is None else max(0, mark.now() - beaten_at)
 
 
-def _beaten_at(file: Path) -> float | None:
-    try:
-        # Opened, because over a network what is known of a file that is not opened may be old.
-        with file.open("rb") as opened:
-            return os.fstat(opened.fileno()).st_mtime
-    except FileNotFoundError:
-        return None
-
-
-def _beat(file: Path, token: str, ended: threading.Event) -> None:
+def _beat(mark: Mark, token: str, ended: threading.Event) -> None:
     while not ended.wait(_BEAT_SECONDS):
         # Storage that is away for a moment costs a beat, no more.
         with suppress(OSError):
-            if _is_ours(file, token):
-                os.utime(file)
+            if _is_ours(mark, token):
+                mark.beat(token)
 
 
-def _is_ours(file: Path, token: str) -> bool:
-    driver = _read(file)
+def _is_ours(mark: Mark, token: str) -> bool:
+    driver = _read(mark)
     return driver is not None and driver.token == token
 
 
-def _read(file: Path) -> Driver | None:
-    """Returns the driver that a file names; None if it is not there or not readable."""
+def _read(mark: Mark) -> Driver | None:
+    """Returns the driver that a mark names; None if there is none or it is not readable."""
+    content = mark.read()
+    return None if content is None else _parsed(content)
+
+
+def _parsed(content: bytes) -> Driver | None:
     try:
-        return Driver(**json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return Driver(**json.loads(content))
+    except (ValueError, TypeError):
         return None

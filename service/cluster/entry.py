@@ -17,4 +17,4 @@ def begin(job: Job, plan: Plan) -> None:
         job = replace(job, start_up=job.start_up.after("workers"))
     from service.cluster.ray_worker import train_on_worker
 
-    train_on_worker(job, plan)
+    train_on_worker(job.here(), plan)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from service.config.errors import ConfigurationError, RunError
 from service.config.failures import root_cause
 from service.config.redaction import redact
 from service.storage.atomic import whole_file
+from service.storage.working_copy import bring, publish, withdraw
 
 _FILE = "fatal.json"
 _REASON = "restart.txt"
@@ -33,6 +34,8 @@ def no_restart(folder: Path) -> Iterator[None]:
         with whole_file(folder / _FILE) as unfinished:
             kind = "input" if isinstance(error, ConfigurationError) else "run"
             unfinished.write_text(json.dumps([kind, str(error)]), "utf-8")
+        with suppress(OSError):  # where the store does not answer, the error itself has to do
+            publish(folder / _FILE)
         raise
 
 
@@ -65,22 +68,25 @@ class AfterFailure(UserCallback):
         text = redact(f"worker {rank}: {type(causes[rank]).__name__}: {causes[rank]}")
         with whole_file(self._folder / _REASON) as unfinished:
             unfinished.write_text(" ".join(text.split())[:300], "utf-8")
+        with suppress(OSError):  # worth no more than a line
+            publish(self._folder / _REASON)
 
 
 def reason_of_restart(folder: Path) -> str | None:
     """Returns, once, why the workers were started again; None if nobody noted it."""
     try:
+        bring(folder / _REASON)
         text = (folder / _REASON).read_text("utf-8")
-    except FileNotFoundError:
+        withdraw(folder / _REASON)
+    except OSError:
         return None
-    (folder / _REASON).unlink()
     return text
 
 
 def forget(folder: Path) -> None:
     """Forgets what ended the run before."""
     for name in (_FILE, _REASON):
-        (folder / name).unlink(missing_ok=True)
+        withdraw(folder / name)
 
 
 def raise_kept(folder: Path) -> None:
@@ -91,6 +97,8 @@ def raise_kept(folder: Path) -> None:
         RunError: The run cannot go on.
     """
     file = folder / _FILE
+    with suppress(OSError):
+        bring(file)
     if file.exists():
         kind, text = json.loads(file.read_text("utf-8"))
         raise ConfigurationError(text) if kind == "input" else RunError(text)

@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.cluster.carried_weights import at_hand
 from service.cluster.driver_lock import Claim
 from service.cluster.start_up import StartUp
 from service.config.loading import to_yaml
 from service.config.run import RunConfig
+from service.storage.address import is_address
+from service.storage.folders import storage_folder
 from service.tracking.parameters import Params
 from service.tracking.request import DatasetSplit, RunRequest
 from service.training.length import RunLength
@@ -18,6 +21,9 @@ from service.training.settings import Settings
 if TYPE_CHECKING:
     from service.training.task import Task
     from service.training.worker import Worker
+
+
+_HERE = ".driver"
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,30 @@ class Job:
     def folder(self) -> Path:
         """The run's folder."""
         return self.storage / self.name
+
+    def settle_here(self) -> None:
+        """Marks the run's folder as the one in which its driver works, for `is_here`."""
+        (self.folder / _HERE).write_text(repr(self.began), "utf-8")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the run's folder is the one in which its driver works.
+
+        That can differ only where each machine has a copy of what lies in an object store.
+        """
+        if not is_address(self.config.storage.path):
+            return True
+        try:
+            return (self.folder / _HERE).read_text("utf-8") == repr(self.began)
+        except FileNotFoundError:
+            return False
+
+    def here(self) -> "Job":
+        """Returns the job with the folders of this machine, where each has a copy of its own."""
+        if not is_address(self.config.storage.path):
+            return self
+        storage = storage_folder(self.config.storage, Path.home())
+        return replace(self, storage=storage, config=at_hand(self.config, self.storage, storage))
 
     def check_claim(self) -> None:
         """Returns if its driver still has the run.

@@ -2,17 +2,20 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from service.cluster import runs
+from service.cluster.arrival import planned
 from service.cluster.console import Console, announce
 from service.cluster.driver_lock import Claim, TakenOverError, only_driver
 from service.cluster.job import Application, Job, stop_file
 from service.cluster.precision import with_begun_precision, with_precision
-from service.cluster.preparation import prepare
+from service.cluster.preparation import check_several_nodes, keep_what_is_used, prepare
 from service.cluster.resources import Plan, plan_workers
+from service.cluster.run_copy import begin_copy, drivers_mirror, gathered, say_what_stays_here
 from service.cluster.session import absolute_storage, join, leave, submission_id
 from service.cluster.start_up import StartUp
 from service.cluster.stopping import stoppable
@@ -21,6 +24,7 @@ from service.config.errors import ConfigurationError
 from service.config.failures import root_cause
 from service.config.run import RunConfig
 from service.models.resolution import resolved_run, run_label
+from service.storage.working_copy import publish, store_answering, told, withdraw
 from service.tracking.address import reachable, redact, resolve_uri
 from service.tracking.client import import_mlflow
 from service.tracking.runs import StartedRun, Status
@@ -58,13 +62,15 @@ def train(config: RunConfig, application: Application, *, resume: bool) -> Outco
         ConfigurationError: Something cannot be used; nothing was started.
         Exception: What ended the run early. The run is then closed as FAILED.
     """
-    storage = absolute_storage(config.storage.path)
+    storage = absolute_storage(config.storage)
     config = _named(config, storage, resume)
     with only_driver(storage / str(config.name), "run", submission_id()) as claim:
         return _drive(config, storage, application, claim)
 
 
 def _drive(config: RunConfig, storage: Path, application: Application, claim: Claim) -> Outcome:
+    with store_answering():
+        begin_copy(storage / str(config.name))
     start_up = StartUp().after("imports")
     announce(f"run {config.name}: checking the data")
     facts = application.check(config, storage)
@@ -73,12 +79,14 @@ def _drive(config: RunConfig, storage: Path, application: Application, claim: Cl
         announce(line)
     # One that no number of nodes could use is refused before anything starts.
     uri = resolve_uri(config.tracking, storage, 1) if config.tracking.enabled else None
-    plan, lone = _plan(config, uri)
+    say_what_stays_here(uri, storage)
+    plan, lone = _plan(config, storage, uri)
     config = _with_precision(config, plan)
     start_up = start_up.after("Ray")
     job = prepare(config, storage, application, facts, nodes=plan.nodes if plan else 1)
     runs.record(job.folder, job.config)
-    stop_file(job.folder).unlink(missing_ok=True)
+    keep_what_is_used(job, facts)
+    withdraw(stop_file(job.folder))
     started = _start_tracking(job)
     job = replace(
         job,
@@ -99,18 +107,19 @@ def _named(config: RunConfig, storage: Path, resume: bool) -> RunConfig:
     if runs.exists(storage / name):
         if not resume:
             raise ConfigurationError(
-                f"name: the run {name} exists in {storage}; continue it with --resume, or choose "
-                "another name"
+                f"name: the run {name} exists in {told(storage)}; continue it with --resume, or "
+                "choose another name"
             )
         runs.check_resumable(storage / name, config)
     return with_begun_precision(config, storage / name / runs.CONFIG)
 
 
-def _plan(config: RunConfig, uri: str | None) -> tuple[Plan | None, bool]:
+def _plan(config: RunConfig, storage: Path, uri: str | None) -> tuple[Plan | None, bool]:
     """Joins the cluster and shares it out; no plan for a run in this process.
 
     Args:
         config: The configuration.
+        storage: Folder of all runs.
         uri: Where MLflow is, if it is used.
 
     Returns:
@@ -121,7 +130,12 @@ def _plan(config: RunConfig, uri: str | None) -> tuple[Plan | None, bool]:
         return None, False
     try:
         cluster = join(config.cluster, dashboard=False, meanwhile=partial(_import_ahead, uri))
-        plan = plan_workers(config.cluster, cluster.nodes)
+        plan = planned(
+            config.cluster,
+            cluster,
+            partial(plan_workers, config.cluster),
+            partial(check_several_nodes, config, storage),
+        )
         check_micro_batches(config.training, plan.num_workers, plan.sizes)
         _check_sync_batch_norm(config, plan)
     except ConfigurationError:
@@ -177,7 +191,7 @@ def _announce_start(job: Job, plan: Plan | None) -> None:
     length = job.length
     announce(
         f"run {job.name}: {length.steps} steps of {length.batch_size} samples on {where}, "
-        f"folder {job.folder}"
+        f"folder {told(job.folder)}"
     )
 
 
@@ -195,6 +209,7 @@ def _run(job: Job, plan: Plan | None, started: StartedRun | None, *, lone: bool)
         with (
             stoppable(lambda: _ask_to_stop(job), saving="saving a checkpoint"),
             Console(job.folder, job.length, headlines),
+            drivers_mirror(job, alone=plan is None or plan.nodes == 1),
         ):
             run()
     except BaseException as error:
@@ -220,7 +235,7 @@ def _announce_what_is_kept(job: Job) -> None:
     for file in stack_files(job.folder):
         announce(f"where a worker hung: {file}")
     newest = checkpoint_folders(job.folder)
-    kept = f"the last checkpoint is {newest[0]}" if newest else "no checkpoint was written"
+    kept = f"the last checkpoint is {told(newest[0])}" if newest else "no checkpoint was written"
     announce(f"{kept}; continue with --resume name={job.name}")
 
 
@@ -241,13 +256,22 @@ def _best(job: Job) -> Path | None:
 
 
 def _end_tracking(job: Job, status: Status, reason: str | None) -> None:
-    if job.request is None:
-        return
-    best = _best(job)
-    tags = {"checkpoint": str(best)} if best else {}
-    problem = end_run(job.folder, job.request, status, run_id=job.run_id, reason=reason, tags=tags)
-    if problem is not None:
-        announce(f"warning: {problem}")
+    with gathered(job) as keep:
+        if job.request is None:
+            return
+        best = _best(job)
+        tags = {"checkpoint": told(best)} if best else {}
+        problem = end_run(
+            job.folder,
+            job.request,
+            status,
+            run_id=job.run_id,
+            reason=reason,
+            tags=tags,
+            keep=keep,
+        )
+        if problem is not None:
+            announce(f"warning: {problem}")
 
 
 def _ask_to_stop(job: Job) -> None:
@@ -256,6 +280,12 @@ def _ask_to_stop(job: Job) -> None:
     `ray job stop` kills this process after three seconds, before the workers have ended.
     """
     stop_file(job.folder).touch()
+    threading.Thread(target=_tell_of_the_stop, args=(job,), name="stopping", daemon=True).start()
+
+
+def _tell_of_the_stop(job: Job) -> None:
+    # Where it fails for the moment, the driver's mirror tries again.
+    with suppress(OSError):
+        publish(stop_file(job.folder))
     if job.request is not None and job.run_id is not None:
-        told = (job.request, job.run_id, "KILLED", _STOPPED)
-        threading.Thread(target=close_ahead, args=told, name="stopping", daemon=True).start()
+        close_ahead(job.request, job.run_id, "KILLED", _STOPPED)

@@ -16,6 +16,7 @@ from service.config.failures import refuse, report
 from service.config.loading import load, to_yaml
 from service.config.run import RunConfig
 from service.models.resolution import resolved_run
+from service.storage.working_copy import told
 from service.tracking.links import ui_command
 from service.training.best import best_name
 
@@ -81,7 +82,7 @@ def _configuration(pipeline: Pipeline, command: Command) -> RunConfig:
     config = _loaded(pipeline, files, overrides)
     if "resume" not in command.flags:
         return config
-    storage = absolute_storage(config.storage.path)
+    storage = absolute_storage(config.storage)
     name = config.name or runs.newest(storage)
     if not runs.exists(storage / name):
         return config
@@ -115,7 +116,7 @@ def _print_outcome(outcome: Outcome) -> None:
         best = outcome.metrics[best_name(metric)]
         print(f"{name} {outcome.metrics[metric]:.2f} at the end, best {best:.2f}")
     if outcome.checkpoint is not None:
-        print(f"best checkpoint: {outcome.checkpoint}")
+        print(f"best checkpoint: {told(outcome.checkpoint)}")
     if job.request is not None:
         print(f"MLflow: {ui_command(job.request.uri)}")
         if outcome.started is not None:

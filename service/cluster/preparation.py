@@ -10,8 +10,9 @@ from service.cluster.session import submission_id
 from service.config.run import RunConfig
 from service.tracking.address import artifact_location, resolve_uri
 from service.tracking.comparison import EXPECTED_TAG
-from service.tracking.request import RunRequest, run_key
+from service.tracking.request import RunRequest, digest_of, run_key
 from service.tracking.source import source_tags
+from service.tracking.used import keep_used
 from service.training.length import RunLength
 
 
@@ -41,6 +42,20 @@ def prepare(
     return replace(job, request=_request(job, facts, nodes)) if config.tracking.enabled else job
 
 
+def check_several_nodes(config: RunConfig, storage: Path) -> None:
+    """Checks what a run on several nodes would be refused for once they are there.
+
+    Args:
+        config: The configuration.
+        storage: Folder of all runs.
+
+    Raises:
+        ConfigurationError: The tracking URI cannot be used on several machines.
+    """
+    if config.tracking.enabled:
+        resolve_uri(config.tracking, storage, 2)
+
+
 def base_request(
     config: RunConfig, storage: Path, name: str, config_yaml: str, nodes: int
 ) -> RunRequest:
@@ -66,6 +81,23 @@ def base_request(
         tags=source_tags(sys.argv[0], submission_id()),
         artifact_location=artifact_location(uri, storage),
     )
+
+
+def keep_what_is_used(job: Job, facts: Facts) -> None:
+    """Writes into the run's folder what it is made with, whether or not MLflow is told, too.
+
+    Args:
+        job: The run.
+        facts: What the application's check found.
+
+    Raises:
+        OSError: The storage refuses.
+    """
+    if job.request is not None:
+        tags = job.request.tags
+    else:
+        tags = {**source_tags(sys.argv[0], submission_id()), **_expected(job.config)}
+    keep_used(job.folder, digest_of(job.settings.config_yaml), tags, facts.datasets)
 
 
 def _request(job: Job, facts: Facts, nodes: int) -> RunRequest:

@@ -21,12 +21,14 @@ from service.cluster.turns import written_turns
 from service.cluster.watchdog import MARGIN, Watchdog
 from service.config.errors import RunError
 from service.config.run import RunConfig
-from service.training.checkpoint import CheckpointContent, newest_valid, read_checkpoint
+from service.storage.working_copy import place_of
+from service.training.checkpoint import CheckpointContent, newest_valid, read_stored
 from service.training.length import micro_batches
 from service.training.loop import train
 from service.training.manifest import DamagedCheckpoint
 from service.training.retention import checkpoint_folders
 from service.training.run_checkpoints import RunCheckpoints
+from service.training.stored_checkpoints import keep_only
 from service.training.turn import Turn
 from service.training.worker import Worker
 
@@ -42,7 +44,8 @@ def train_on_worker(job: Job, plan: Plan) -> None:
     if job.start_up is not None:
         job = replace(job, start_up=job.start_up.after("their imports"))
     context = ray.train.get_context()
-    leads_run, leads_node = context.get_world_rank() == 0, context.get_local_rank() == 0
+    leads_run = context.get_world_rank() == 0
+    node = context.get_node_rank() if context.get_local_rank() == 0 else None
     device = device_of(plan.gpus_per_worker)
     timeout = job.config.cluster.collective_timeout + MARGIN
     steering = _steering(job) if job.steered else None
@@ -51,7 +54,7 @@ def train_on_worker(job: Job, plan: Plan) -> None:
     with (
         no_restart(job.folder),
         Watchdog(job, context.get_world_rank()) as watchdog,
-        Recorder(job, leads_run=leads_run, leads_node=leads_node) as recorder,
+        Recorder(job, leads_run=leads_run, node=node) as recorder,
         process_group(device, timeout),
     ):
         worker = RayWorker(job, plan, device, recorder, watchdog, steering)
@@ -152,10 +155,11 @@ class RayWorker:
             RunError: Rank 0's storage is not this worker's.
         """
         found = self._newest() if self.rank == 0 else None
-        folder = ray.train.collective.broadcast_from_rank_zero(found and str(found[0]))
-        if folder is None:
+        told = found and (str(self._job.storage), str(found[0]))
+        told = ray.train.collective.broadcast_from_rank_zero(told)
+        if told is None:
             return None
-        return found[1] if found else self._read(Path(folder))
+        return found[1] if found else self._read(*map(Path, told))
 
     def turn(self, step: int) -> Turn:
         """Waits for the driver's answer, if the run is steered."""
@@ -184,7 +188,7 @@ class RayWorker:
         folders = checkpoint_folders(self._job.folder)
         if self._steering is not None:
             folders = self._steering.resumption(folders)
-        content, complaints = newest_valid(folders)
+        content, complaints = newest_valid(folders, read_stored)
         for complaint in complaints:
             self.warn(f"{complaint}; using the checkpoint before it")
         newest = None if content is None else folders[len(complaints)]
@@ -193,9 +197,15 @@ class RayWorker:
             self.warn(said)
         return None if newest is None or content is None else (newest, content)
 
-    def _read(self, folder: Path) -> CheckpointContent:
+    def _read(self, storage: Path, folder: Path) -> CheckpointContent:
+        """Returns a checkpoint that rank 0 has read, below its folder of all runs."""
+        if folder.is_relative_to(storage):
+            folder = self._job.storage / folder.relative_to(storage)
+        if place_of(folder) is not None and not folder.exists():
+            # Another machine keeps the run's checkpoints; this one needs no more than the last.
+            keep_only(folder)
         try:
-            return read_checkpoint(folder)
+            return read_stored(folder)
         except DamagedCheckpoint as damage:
             raise RunError(
                 f"storage.path: worker {self.rank} on another node does not see the checkpoint "

@@ -37,6 +37,23 @@ class Plan:
         return range(self.min_workers or self.num_workers, self.num_workers + 1)
 
 
+class TooLittleError(ConfigurationError):
+    """The nodes that are there cannot hold the workers; with more of them the plan may come out.
+
+    Args:
+        text: The whole message.
+        workers: How many there must be room for.
+        bundle: What each of them gets, as Ray names it.
+        has: What the cluster has.
+    """
+
+    def __init__(self, text: str, workers: int, bundle: dict[str, float], has: str) -> None:
+        super().__init__(text)
+        self.workers = workers
+        self.bundle = bundle
+        self.has = has
+
+
 @dataclass(frozen=True)
 class TrialPlan:
     """How the trials of a sweep share the cluster."""
@@ -65,7 +82,8 @@ def plan_trials(
         trials: Trials in all.
 
     Raises:
-        ConfigurationError: Not one trial fits, or not as many as asked for.
+        TooLittleError: Not one trial fits, or not as many as asked for.
+        ConfigurationError: No number of nodes would do.
     """
     if config.num_workers == 0:
         raise ConfigurationError(
@@ -87,11 +105,7 @@ def plan_trials(
     fitting = sum(_room(node, lone, gpus) for node in nodes) // workers
     count = max(1, min(fitting if concurrent == "auto" else concurrent, trials))
     if count > max(1, fitting):
-        raise ConfigurationError(
-            f"sweep.concurrent_trials: {count} trials at the same time do not fit; the cluster has "
-            f"room for {fitting}, of {workers} worker{'s' * (workers != 1)} each; leave it at "
-            "auto, or lower it or what each worker gets"
-        )
+        raise _too_many_trials(config, count, workers, gpus, nodes, fitting)
     together = config.model_copy(update={"num_workers": workers * count})
     return TrialPlan(replace(plan_workers(together, nodes), num_workers=workers), count)
 
@@ -104,7 +118,8 @@ def plan_workers(config: ClusterConfig, nodes: Sequence[Node]) -> Plan:
     has when all nodes are there.
 
     Raises:
-        ConfigurationError: The cluster has too little; the message says what it has.
+        TooLittleError: The cluster has too little; the message says what it has.
+        ConfigurationError: No number of nodes would do.
     """
     gpus = _gpus_per_worker(config, nodes)
     workers = (
@@ -121,7 +136,7 @@ def plan_workers(config: ClusterConfig, nodes: Sequence[Node]) -> Plan:
         cpus = config.cpus_per_worker
     room = sum(_room(node, cpus, gpus) for node in nodes)
     if workers < 1 or room < least:
-        raise ConfigurationError(_shortage(config, least, cpus, gpus, nodes, room))
+        raise _shortage(config, least, cpus, gpus, nodes, room)
     if workers < least:
         raise ConfigurationError(
             f"cluster.min_workers: {least} exceeds the {workers} workers that cluster.num_workers="
@@ -153,14 +168,43 @@ def _room(node: Node, cpus: int, gpus: float) -> int:
     return min(by_cpus, node.gpus * floor(1 / gpus)) if gpus else by_cpus
 
 
+def _bundle(config: ClusterConfig, gpus: float) -> dict[str, float]:
+    """Returns what a worker needs at least: shares of cores are made where the nodes are known."""
+    cpus = 1 if config.cpus_per_worker == "auto" else config.cpus_per_worker
+    return {"CPU": float(cpus)} | ({"GPU": gpus} if gpus else {})
+
+
+def _has(nodes: Sequence[Node]) -> str:
+    return (
+        f"{sum(n.cpus for n in nodes)} CPU and {sum(n.gpus for n in nodes)} GPU on "
+        f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
+    )
+
+
+def _too_many_trials(
+    config: ClusterConfig,
+    count: int,
+    workers: int,
+    gpus: float,
+    nodes: Sequence[Node],
+    fitting: int,
+) -> TooLittleError:
+    text = (
+        f"sweep.concurrent_trials: {count} trials at the same time do not fit; the cluster has "
+        f"room for {fitting}, of {workers} worker{'s' * (workers != 1)} each; leave it at "
+        "auto, or lower it or what each worker gets"
+    )
+    return TooLittleError(text, workers * count, _bundle(config, gpus), _has(nodes))
+
+
 def _shortage(
     config: ClusterConfig, workers: int, cpus: int, gpus: float, nodes: Sequence[Node], room: int
-) -> str:
+) -> TooLittleError:
     field = "cluster.num_workers" if config.min_workers is None else "cluster.min_workers"
     needs = f"{cpus} CPU" + (f" and {gpus:g} GPU" if gpus else "")
-    has = f"{sum(n.cpus for n in nodes)} CPU and {sum(n.gpus for n in nodes)} GPU"
-    return (
-        f"{field}: {workers} workers of {needs} each do not fit; the cluster has {has} on "
-        f"{len(nodes)} node{'s' * (len(nodes) != 1)}, room for {room}; lower {field} or what each "
-        "worker gets"
+    text = (
+        f"{field}: {workers} workers of {needs} each do not fit; the cluster has {_has(nodes)}, "
+        f"room for {room}; lower {field} or what each worker gets"
     )
+    # With auto there is no number as long as there is no node: the first one decides.
+    return TooLittleError(text, max(1, workers), _bundle(config, gpus), _has(nodes))

@@ -1,11 +1,13 @@
 """What a restart of the workers cost: the steps done again, and the time without new figures."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from service.cluster.fatal import reason_of_restart
 from service.cluster.job import Job
-from service.cluster.watchdog import stack_files
+from service.cluster.watchdog import STACKS, stack_files
+from service.storage.working_copy import bring_all, told
 from service.tracking.journal import METRICS_JOURNAL
 from service.tracking.records import MetricRecord, scan_records
 
@@ -54,9 +56,11 @@ class Restart:
 
     def _hung(self, before: MetricRecord) -> str:
         """Tells where the stacks are if workers hung since their last figures."""
+        with suppress(OSError):
+            bring_all(self._folder / STACKS)
         for file in stack_files(self._folder):
             if 1000 * file.stat().st_mtime > before.time:
-                return f"; where each worker hung: {file.parent}"
+                return f"; where each worker hung: {told(file.parent)}"
         return ""
 
     def figures(self, step: int) -> dict[str, float]:

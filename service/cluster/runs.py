@@ -9,6 +9,7 @@ from service.config.base import Config
 from service.config.errors import ConfigurationError
 from service.config.loading import read_mapping, to_yaml
 from service.config.merging import Tree
+from service.storage.working_copy import bring, bring_each, store_answering, told
 
 CONFIG = "config.yaml"
 
@@ -71,14 +72,18 @@ def newest(storage: Path) -> str:
     Raises:
         ConfigurationError: There is none.
     """
+    with store_answering():
+        bring_each(storage, CONFIG)
     configs = sorted(storage.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
     if not configs:
-        raise ConfigurationError(f"--resume: no run in {storage}; start one without --resume")
+        raise ConfigurationError(f"--resume: no run in {told(storage)}; start one without --resume")
     return configs[-1].parent.name
 
 
 def exists(folder: Path) -> bool:
     """Tells whether a run was begun in the folder."""
+    with store_answering():
+        bring(folder / CONFIG)
     return (folder / CONFIG).is_file()
 
 

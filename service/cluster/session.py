@@ -17,7 +17,8 @@ import psutil
 
 from service.cluster.resources import Node
 from service.config.errors import ConfigurationError
-from service.config.training import ClusterConfig
+from service.config.training import ClusterConfig, StorageConfig
+from service.storage.folders import check_storage, storage_folder
 
 _TRAIN_SETTINGS = {
     # The controller looks at its workers this often; each report waits for a look.
@@ -42,6 +43,9 @@ _OWN_CLUSTER = {
     # Nobody collects them.
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
+
+HEAD = "node:__internal_head__"
+"""Resource that every cluster's head has, whatever else it has."""
 
 _LONGEST_FOLDER = 40
 """Characters: names of sockets below it must not exceed 107."""
@@ -78,10 +82,25 @@ def join(
     if meanwhile is not None:
         threading.Thread(target=meanwhile, name="meanwhile", daemon=True).start()
     ours = not ray.is_initialized() and _connect(config.address, dashboard=dashboard)
+    return Cluster(living_nodes(), ours)
+
+
+def living_nodes() -> list[Node]:
+    """Returns the machines of the cluster that this process is connected to."""
+    import ray
+
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # ray's
     alive = [node["Resources"] for node in nodes if node["Alive"]]
-    found = [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in alive]
-    return Cluster(found, ours)
+    return [Node(int(r.get("CPU", 0)), int(r.get("GPU", 0))) for r in alive]
+
+
+def on_head() -> bool:
+    """Tells whether this process is connected to Ray on the cluster's head."""
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # ray's
+    return any(node["NodeID"] == here and HEAD in node["Resources"] for node in nodes)
 
 
 def leave() -> None:
@@ -112,15 +131,19 @@ def submission_id() -> str | None:
     return str(identity) if identity else None
 
 
-def absolute_storage(path: str) -> Path:
-    """Returns the storage folder; a relative one lies in the current folder.
+def absolute_storage(storage: StorageConfig) -> Path:
+    """Returns the folder of all runs on this machine, once it is known that it can be used.
 
-    A job whose folder was uploaded runs in a copy that Ray deletes: there it lies in the home
-    folder.
+    A relative one lies in the current folder. A job whose folder was uploaded runs in a copy that
+    Ray deletes: there it lies in the home folder.
+
+    Raises:
+        ConfigurationError: It is an object store that cannot be used.
     """
     uploaded = "working_dir" in job_settings().get("runtime_env", {})
-    base = Path.home() if uploaded else Path.cwd()
-    return (base / Path(path).expanduser()).resolve()
+    folder = storage_folder(storage, Path.home() if uploaded else Path.cwd())
+    check_storage(storage)
+    return folder
 
 
 def _connect(address: str, *, dashboard: bool) -> bool:

@@ -16,7 +16,7 @@ def run_here(job: Job) -> None:
     Args:
         job: The run.
     """
-    with Recorder(job, leads_run=True, leads_node=True) as recorder:
+    with Recorder(job, leads_run=True, node=0) as recorder:
         worker = LocalWorker(
             job.folder,
             torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu"),

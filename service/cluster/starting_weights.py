@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from service.cluster.carried_weights import carry
 from service.cluster.runs import CONFIG
 from service.cluster.session import absolute_storage
 from service.config.detector import DetectorConfig
@@ -46,9 +47,10 @@ def with_weights(load: Callable[[Tree, Sequence[str]], C]) -> C:
     model = config.model
     if not isinstance(model, NetworkConfig | DetectorConfig) or model.weights is None:
         return config
-    storage = absolute_storage(config.storage.path)
+    storage = absolute_storage(config.storage)
     uri = resolve_uri(config.tracking, storage, 1)
     path = local_weights(model.weights, uri, storage / "weights")
+    carry(path)
     beneath = _described(path) if isinstance(model, DetectorConfig) else {}
     return load(beneath, [f"model.weights={path}"])
 

@@ -7,6 +7,7 @@ itself. Ray then starts all of them again.
 """
 
 import faulthandler
+import logging
 import os
 import threading
 import time
@@ -17,16 +18,23 @@ from types import TracebackType
 from typing import Self
 
 from service.cluster.job import Job
+from service.storage.working_copy import publish
+
+logger = logging.getLogger(__name__)
 
 MARGIN = 10.0
 """Seconds between the stacks and the end: by then every worker has written its own."""
 
+STACKS = "stacks"
+"""Folder of a run's folder for what workers wrote while they hung."""
+
+_LAST_WORDS = 5.0  # seconds
 _EXIT_STATUS = 70  # EX_SOFTWARE
 
 
 def stack_files(folder: Path) -> list[Path]:
     """Returns what the workers of a run wrote while they hung, in order of their ranks."""
-    return sorted(path for path in (folder / "stacks").glob("worker_*.txt") if path.stat().st_size)
+    return sorted(path for path in (folder / STACKS).glob("worker_*.txt") if path.stat().st_size)
 
 
 class Watchdog:
@@ -39,7 +47,7 @@ class Watchdog:
 
     def __init__(self, job: Job, rank: int) -> None:
         self._timeout = job.config.cluster.collective_timeout
-        self._path = job.folder / "stacks" / f"worker_{rank:05d}.txt"
+        self._path = job.folder / STACKS / f"worker_{rank:05d}.txt"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Kept open: the interpreter writes to it when nothing else works any more. What hung
         # before a restart stays.
@@ -86,8 +94,20 @@ class Watchdog:
             self._path.unlink()
             with suppress(OSError):  # another worker's is in it
                 self._path.parent.rmdir()
+        else:
+            self._publish()
 
     def _watch(self) -> None:
         while not self._over.wait(min(1.0, self._timeout / 20)):
             if time.monotonic() - self._moved_at > self._timeout + MARGIN:
+                publishing = threading.Thread(target=self._publish, daemon=True)
+                publishing.start()
+                publishing.join(_LAST_WORDS)
                 os._exit(_EXIT_STATUS)
+
+    def _publish(self) -> None:
+        """Lets other machines see what was written, where they do not share the folder."""
+        try:
+            publish(self._path)
+        except OSError as error:
+            logger.warning("%s stays on this machine: %s", self._path, error)

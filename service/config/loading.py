@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from service.config.base import Config
 from service.config.errors import ConfigurationError
 from service.config.explaining import explain
-from service.config.merging import Tree, merge
+from service.config.merging import Tree, levels, merge, nested
 from service.config.showing import one_line, shown
 from service.config.yaml_reading import MOST_LEVELS, read_yaml
 
@@ -41,8 +41,10 @@ def load(
     """
     tree: Tree = schema().model_dump(mode="json")
     layers = [layer for file in files for layer in read_layers(file)]
-    for changes in (beneath or {}, *layers, *map(parse_override, overrides)):
+    for changes in (beneath or {}, *layers):
         tree = merge(schema, tree, changes)
+    for text in overrides:
+        tree = merge(schema, tree, nested(schema, tree, *split_override(text)))
     return validate(schema, tree)
 
 
@@ -88,8 +90,8 @@ def read_layers(file: Path, above: tuple[Path, ...] = ()) -> list[Tree]:
     return [*chain.from_iterable(below), tree]
 
 
-def parse_override(text: str) -> Tree:
-    """Turns `a.b=1` into a nested mapping.
+def split_override(text: str) -> tuple[list[str], object]:
+    """Returns the keys and the value of `a.b=1`.
 
     Raises:
         ConfigurationError: There is no `=`, or the value is not YAML.
@@ -99,14 +101,20 @@ def parse_override(text: str) -> Tree:
     if not sign or not all(keys) or len(keys) > MOST_LEVELS:
         raise ConfigurationError(f"{shown(text)} is not an option; write key.path=value")
     try:
-        tree: Any = read_yaml(value)
+        return keys, read_yaml(value)
     except ValueError:
         raise ConfigurationError(
             f"{one_line(path)}: cannot read {shown(value)}; put it in quotes"
         ) from None
-    for key in reversed(keys):
-        tree = {key: tree}
-    return dict(tree)
+
+
+def parse_override(text: str) -> Tree:
+    """Turns `a.b=1` into a nested mapping.
+
+    Raises:
+        ConfigurationError: There is no `=`, or the value is not YAML.
+    """
+    return levels(*split_override(text))
 
 
 def to_yaml(config: Config) -> str:

@@ -175,6 +175,9 @@ class BinaryCrossEntropyConfig(Config):
     """The loss."""
     label_smoothing: Probability = 0.0
     """Share of the target spread evenly over all classes."""
+    target_threshold: Probability | None = None
+    """Share of a mixed picture above which a class counts in full, and below which not at all; null
+    takes the shares as they are."""
 
 
 LossConfig = Annotated[CrossEntropyConfig | BinaryCrossEntropyConfig, Field(discriminator="kind")]

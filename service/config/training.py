@@ -97,6 +97,9 @@ class ClusterConfig(Config):
     start_timeout: PositiveFloat = 300.0
     """Seconds to wait for the workers' resources before the run ends with an error; an elastic run
     looks again every few seconds for how many there is room."""
+    wait_for_nodes: PositiveFloat | None = None
+    """Seconds to wait for nodes that an autoscaler has to start first, where those that are there
+    cannot hold the workers; they are asked for meanwhile. Null: such a run is refused at once."""
     collective_timeout: PositiveFloat = 1800.0
     """Seconds a collective operation may take, or a worker stand still, until all write down where
     they are and start again."""
@@ -132,7 +135,10 @@ class StorageConfig(Config):
     """Where runs live."""
 
     path: str = "runs"
-    """Folder of all runs; on a cluster of several nodes, one that every node sees."""
+    """Folder of all runs, on a cluster of several nodes one that every node sees; or an address in
+    an object store, such as s3://bucket/runs."""
+    working_folder: str = "~/.cache/service/runs"
+    """Folder in which each machine keeps its copy of runs whose storage is an object store."""
 
 
 class ExpectedConfig(Config):

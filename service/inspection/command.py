@@ -5,15 +5,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from service.config.arguments import Parser, parsed
 from service.config.errors import ConfigurationError
 from service.config.failures import refuse
 from service.inspection.answers import clean, compare, list_runs, show, verify
 from service.inspection.overview import SORTS
+from service.inspection.stored import opened_storage
+from service.storage.address import is_address
 
 _PROGRAM = "python pipelines/runs.py"
+_CLEAN = "clean"
 _SUMMARY = "Lists, shows, compares, verifies and cleans up runs, by their folders."
 
 
@@ -49,11 +51,12 @@ def inspect(arguments: Sequence[str]) -> int:
             )
         made = Parser(command.summary, f"{_PROGRAM} {command.example}")
         made.prog = f"runs.py {arguments[0]}"
-        made.add_argument(
-            "--storage", type=Path, default=Path("runs"), help="folder of all runs (runs)"
-        )
+        made.add_argument("--storage", default="runs", help="folder of all runs, or s3://… (runs)")
         command.takes(made)
-        status = command.answer(parsed(made, arguments[1:]))
+        options = parsed(made, arguments[1:])
+        _check_storage(options.storage, arguments[0])
+        options.storage = opened_storage(options.storage)
+        status = command.answer(options)
         sys.stdout.flush()
     except ConfigurationError as error:
         return refuse(error)
@@ -62,11 +65,22 @@ def inspect(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return refuse(ConfigurationError(f"{error.filename or 'storage'}: {error.strerror}"))
+        return refuse(
+            ConfigurationError(f"{error.filename or 'storage'}: {error.strerror or error}")
+        )
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     return status
+
+
+def _check_storage(storage: str, command: str) -> None:
+    """Raises ConfigurationError for what cannot be done in an object store."""
+    if is_address(storage) and command == _CLEAN:
+        raise ConfigurationError(
+            f"--storage: {storage} is an object store, and clean knows folders only; runs prune "
+            "their checkpoints there themselves; delete whole runs with the store's own tools"
+        )
 
 
 def _help() -> str:
@@ -174,7 +188,7 @@ COMMANDS = {
         _takes_verify,
         verify,
     ),
-    "clean": Command(
+    _CLEAN: Command(
         "Shows what can go: checkpoints that runs have given up, and what interrupted writes left.",
         "clean --ended-early 30",
         _takes_clean,

@@ -22,6 +22,7 @@ from service.inspection.writing import (
     table,
     time_text,
 )
+from service.storage.working_copy import told
 from service.tracking.recorded import RecordedRun
 from service.tracking.source import CODE_DIGEST_TAG, VERSIONS_TAG
 from service.tracking.used import Used, read_used
@@ -45,7 +46,7 @@ def described(
     parts = {
         "run": [place.name],
         "state": list(_state(place, stands)),
-        "folder": [f"{place.folder.absolute()}, {bytes_text(size_of(place.folder))}"],
+        "folder": [f"{told(place.folder.absolute())}, {bytes_text(size_of(place.folder))}"],
         "time": list(_times(history)),
         "MLflow": list(_mlflow(recorded, untracked)),
         **_used(read_used(place.folder), recorded),

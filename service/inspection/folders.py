@@ -13,6 +13,7 @@ from service.cluster.driver_lock import was_left
 from service.cluster.runs import CONFIG
 from service.config.errors import ConfigurationError
 from service.config.showing import one_line
+from service.storage.working_copy import place_of
 
 SWEEP_FILE = "sweep.yaml"
 """What `service.cluster.sweeps.folders` calls CONFIG; its import takes a second."""
@@ -118,7 +119,13 @@ def _places(folder: Path) -> Iterator[Place]:
 
 
 def size_of(folder: Path) -> int:
-    """Returns the bytes of all files below a folder, or of a file; links count nothing."""
+    """Returns the bytes of all files below a folder, or of a file; links count nothing.
+
+    In a copy of an object store the store's count.
+    """
+    place = place_of(folder)
+    if place is not None:
+        return sum(record.size for record in place.store.list(place.name).values())
     if folder.is_dir() and not folder.is_symlink():
         return sum(_bytes(entry.path) for entry in files_below(folder))
     return _bytes(folder)

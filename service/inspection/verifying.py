@@ -11,6 +11,7 @@ from service.inspection.figures import last_value
 from service.inspection.folders import Place
 from service.inspection.journals import read_history
 from service.inspection.states import Standing, standing
+from service.training.stored_checkpoints import at_hand
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def verify_figures(place: Place) -> Verdict:
 def verify_checkpoints(place: Place) -> Iterator[Verdict]:
     """Compares each checkpoint of a run with its manifest."""
     for kept in kept_checkpoints(place.folder):
-        problems = list(damages(kept.folder))
+        with at_hand(kept.folder):
+            problems = list(damages(kept.folder))
         if not kept.folder.exists():
             continue  # given up by the run meanwhile
         name = f"{place.name}/{kept.folder.name}"

@@ -2,13 +2,17 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from service.config.errors import ConfigurationError
 from service.search.trials import Change, Point, Result, Status, Trial
+
+
+def kept_on_disk() -> None:
+    """Does nothing: what is on disk is kept."""
 
 
 class Ledger:
@@ -19,13 +23,15 @@ class Ledger:
 
     Args:
         file: The ledger's file.
+        keep: Called once a line is in the file; what it raises ends the sweep.
 
     Raises:
         ConfigurationError: The file is damaged before its last line.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, keep: Callable[[], None] = kept_on_disk) -> None:
         self._file = file
+        self._keep = keep
         self._trials: dict[int, Trial] = {}
         self.elapsed = 0.0
         """Seconds that the sweep had run at the last result."""
@@ -42,6 +48,10 @@ class Ledger:
     def trials(self) -> list[Trial]:
         """All trials, in the order of proposal."""
         return list(self._trials.values())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune keeps records of what follows a sweep; nobody goes on from them.
+        return {**self.__dict__, "_keep": kept_on_disk}
 
     def __getitem__(self, number: int) -> Trial:
         return self._trials[number]
@@ -77,6 +87,7 @@ class Ledger:
             file.write(json.dumps(event, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        self._keep()
         self._apply(event)
 
     def _apply(self, event: Mapping[str, Any]) -> None:

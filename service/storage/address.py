@@ -39,7 +39,7 @@ def checked_address(field: str, text: str) -> str:
         raise ConfigurationError(
             f"{field}: {one_line(text)} is no plain address; expected one such as s3://bucket/runs"
         )
-    if not is_address(plain):
+    if not is_address(text):
         raise ConfigurationError(
             f"{field}: {one_line(text)} names no bucket; expected an address such as "
             "s3://bucket/runs"

@@ -7,13 +7,15 @@ fsspec and its drivers do the talking; for S3 that is s3fs, configured as all of
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from service.config.showing import one_line
 from service.storage.atomic import whole_file
+from service.storage.store_drivers import is_beyond_the_end, may_pass, modified, options
 
 PATIENCE = (0.5, 2.0, 8.0)
 """Seconds before each further attempt; the drivers of large stores try a few times of their own."""
@@ -29,6 +31,10 @@ class NoSuchObjectError(ObjectStoreError):
     """There is no such object."""
 
 
+class ShortObjectError(ObjectStoreError):
+    """An object ends before what was asked for."""
+
+
 @dataclass(frozen=True)
 class ObjectRecord:
     """What a listing says of an object."""
@@ -37,6 +43,8 @@ class ObjectRecord:
     """Bytes."""
     modified: float
     """Seconds since 1970 by the store's clock; 0 where it does not say."""
+    tag: str = ""
+    """What the store says of the content, such as S3's ETag; empty where it says nothing."""
 
 
 @dataclass
@@ -53,8 +61,12 @@ class ObjectStore:
     _connection: tuple[int, Any, str] | None = field(default=None, repr=False, compare=False)
 
     def below(self, name: str) -> "ObjectStore":
-        """Returns the store of the objects below a name."""
-        return ObjectStore(f"{self.address}/{name}", self.patience)
+        """Returns the store of the objects below a name, by the same connection."""
+        below = ObjectStore(f"{self.address}/{name}", self.patience)
+        if self._connection is not None:
+            process, filesystem, root = self._connection
+            below._connection = process, filesystem, f"{root}/{name}"
+        return below
 
     def list(self, prefix: str = "") -> dict[str, ObjectRecord]:
         """Returns all objects whose names begin with a folder's, by name, sorted.
@@ -78,10 +90,40 @@ class ObjectStore:
         except NoSuchObjectError:
             return {}
         return {
-            path.removeprefix(f"{root}/"): ObjectRecord(int(entry["size"] or 0), _modified(entry))
+            path.removeprefix(f"{root}/"): _record(entry)
             for path, entry in sorted(found.items())
             if entry["type"] == "file" and path.startswith(f"{root}/")
         }
+
+    def entries(self, folder: str = "") -> dict[str, ObjectRecord | None]:
+        """Returns what lies directly in a folder, by name; None stands for a folder in it.
+
+        Args:
+            folder: Without a slash at its end; empty for the top.
+
+        Raises:
+            ObjectStoreError: The store gives no listing.
+        """
+        filesystem, root = self._connected()
+
+        def look() -> Iterable[dict[str, Any]]:
+            filesystem.invalidate_cache()
+            found: Iterable[dict[str, Any]] = filesystem.ls(self._path(folder), detail=True)
+            return found
+
+        try:
+            found = self._patiently(look, folder)
+        except NoSuchObjectError:
+            return {}
+        above = f"{root}/{folder}/" if folder else f"{root}/"
+        listed = {
+            entry["name"].rstrip("/").removeprefix(above): _record(entry)
+            if entry["type"] == "file"
+            else None
+            for entry in found
+        }
+        # A folder's own name may be among them.
+        return {name: one for name, one in sorted(listed.items()) if name and "/" not in name}
 
     def read(self, name: str) -> bytes:
         """Returns an object's bytes.
@@ -94,7 +136,7 @@ class ObjectStore:
         content: bytes = self._patiently(lambda: filesystem.cat_file(self._path(name)), name)
         return content
 
-    def read_ranges(self, wanted: Sequence[tuple[str, int, int]]) -> list[bytes]:
+    def read_ranges(self, wanted: Sequence[tuple[str, int, int]]) -> Sequence[bytes]:
         """Returns parts of objects, asked for at the same time.
 
         Args:
@@ -102,21 +144,34 @@ class ObjectStore:
 
         Raises:
             NoSuchObjectError: There is no such object.
-            ObjectStoreError: One cannot be read, or is shorter than asked for.
+            ShortObjectError: One ends before what was asked for.
+            ObjectStoreError: One cannot be read.
         """
         filesystem, _ = self._connected()
         paths = [self._path(name) for name, _, _ in wanted]
         starts, ends = [first for _, first, _ in wanted], [end for _, _, end in wanted]
 
-        def read() -> list[bytes]:
-            parts: list[bytes] = filesystem.cat_ranges(paths, starts, ends, on_error="raise")
+        def read() -> Sequence[bytes]:
+            parts: Sequence[bytes] = filesystem.cat_ranges(paths, starts, ends, on_error="raise")
             return parts
 
         parts = self._patiently(read, wanted[0][0] if wanted else "")
         for part, (name, first, end) in zip(parts, wanted, strict=True):
             if len(part) != end - first:
-                raise ObjectStoreError(f"{self.address}/{name}: ends before byte {end}")
+                raise ShortObjectError(f"{self.address}/{name}: ends before byte {end}")
         return parts
+
+    def signed(self, name: str, seconds: int) -> str:
+        """Returns a web address by which an object can be read for so long. It is a secret.
+
+        Raises:
+            ObjectStoreError: The store makes none.
+        """
+        filesystem, _ = self._connected()
+        try:
+            return str(filesystem.sign(self._path(name), expiration=seconds))
+        except Exception as error:
+            raise self._explained(error, name) from error
 
     def download(self, name: str, path: Path) -> None:
         """Copies an object to a file, which appears whole or not at all.
@@ -139,6 +194,25 @@ class ObjectStore:
         filesystem, _ = self._connected()
         self._patiently(lambda: filesystem.pipe_file(self._path(name), content), name)
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Writes an object unless there is one, and returns whether it did.
+
+        A store that knows no conditional writes puts it over an older one.
+
+        Raises:
+            ObjectStoreError: The store does not take it.
+        """
+        filesystem, _ = self._connected()
+
+        def create() -> bool:
+            try:
+                filesystem.pipe_file(self._path(name), content, mode="create")
+            except FileExistsError:
+                return False
+            return True
+
+        return self._patiently(create, name)
+
     def upload(self, path: Path, name: str) -> None:
         """Copies a file to an object, over an older one.
 
@@ -155,12 +229,10 @@ class ObjectStore:
             ObjectStoreError: The store refuses.
         """
         filesystem, _ = self._connected()
-        paths = [self._path(name) for name in names]
-        if paths:
-            try:
-                self._patiently(lambda: filesystem.rm(paths), paths[0])
-            except NoSuchObjectError:
-                return
+        for name in names:
+            # One by one: told of several, a driver asks first what each of them is.
+            with suppress(NoSuchObjectError):
+                self._patiently(partial(filesystem.rm_file, self._path(name)), name)
 
     def _path(self, name: str) -> str:
         _, root = self._connected()
@@ -171,7 +243,13 @@ class ObjectStore:
         if self._connection is None or self._connection[0] != os.getpid():
             from fsspec.core import url_to_fs
 
-            filesystem, root = url_to_fs(self.address, skip_instance_cache=True)
+            # What is remembered of a folder is what other processes have changed since.
+            filesystem, root = url_to_fs(
+                self.address,
+                skip_instance_cache=True,
+                use_listings_cache=False,
+                **options(self.address),
+            )
             self._connection = os.getpid(), filesystem, str(root).rstrip("/")
         return self._connection[1], self._connection[2]
 
@@ -183,7 +261,7 @@ class ObjectStore:
             except (FileNotFoundError, PermissionError) as error:
                 raise self._explained(error, name) from error
             except Exception as error:
-                if not _may_pass(error):
+                if not may_pass(error):
                     raise self._explained(error, name) from error
             time.sleep(seconds)
         try:
@@ -192,7 +270,11 @@ class ObjectStore:
             raise self._explained(error, name) from error
 
     def _explained(self, error: Exception, name: str) -> Exception:
-        kind = NoSuchObjectError if isinstance(error, FileNotFoundError) else ObjectStoreError
+        kind = ObjectStoreError
+        if isinstance(error, FileNotFoundError):
+            kind = NoSuchObjectError
+        elif is_beyond_the_end(error):
+            kind = ShortObjectError
         place = f"{self.address}/{name}".rstrip("/")
         reason = one_line(" ".join(str(error).split()) or type(error).__name__)
         return kind(f"{place}: {reason}")
@@ -201,13 +283,6 @@ class ObjectStore:
         return {"address": self.address, "patience": self.patience, "_connection": None}
 
 
-def _may_pass(error: Exception) -> bool:
-    """Returns whether another attempt may do: each driver has errors of its own for a network."""
-    return not isinstance(error, (TypeError, ValueError, AttributeError, NotImplementedError))
-
-
-def _modified(entry: Mapping[str, Any]) -> float:
-    found = entry.get("LastModified", entry.get("mtime", entry.get("created")))
-    if isinstance(found, datetime):
-        return found.timestamp()
-    return float(found) if isinstance(found, int | float) else 0.0
+def _record(entry: Mapping[str, Any]) -> ObjectRecord:
+    tag = str(entry.get("ETag") or "").strip('"')
+    return ObjectRecord(int(entry["size"] or 0), modified(entry), tag)

@@ -137,3 +137,17 @@ def connect(uri: str) -> "MlflowClient":
         if is_sqlite(uri):
             database_path(uri).parent.mkdir(parents=True, exist_ok=True)
         return MlflowClient(tracking_uri=uri)
+
+
+def connect_to_existing(uri: str) -> "MlflowClient":
+    """Returns a client as `connect` does, and makes no database where there is none.
+
+    Args:
+        uri: A resolved tracking URI.
+
+    Raises:
+        TrackingUnavailableError: Nothing answers there, or there is no such database.
+    """
+    if is_sqlite(uri) and not database_path(uri).is_file():
+        raise TrackingUnavailableError(f"there is no database {database_path(uri)}")
+    return connect(uri)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.config.errors import ConfigurationError
+from service.tracking.client import unavailable_on_failure
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -75,14 +76,18 @@ def finished_runs(client: "MlflowClient", experiment: str, metric: str) -> list[
 
     Raises:
         ConfigurationError: There is no such experiment, or no finished run with the metric.
+        TrackingUnavailableError: MLflow cannot be used now.
     """
-    found = client.get_experiment_by_name(experiment)
+    with unavailable_on_failure():
+        found = client.get_experiment_by_name(experiment)
+        names = [one.name for one in client.search_experiments()] if found is None else []
+        recorded = [] if found is None else list(_pages(client, found.experiment_id))
     if found is None:
-        names = ", ".join(sorted(e.name for e in client.search_experiments())) or "none"
-        raise ConfigurationError(f"--experiment: no experiment {experiment!r}; there are: {names}")
+        there = ", ".join(sorted(names)) or "none"
+        raise ConfigurationError(f"--experiment: no experiment {experiment!r}; there are: {there}")
     runs = [
         FinishedRun(run.data.params, run.data.metrics[metric], _expected(run.data.tags))
-        for run in _pages(client, found.experiment_id)
+        for run in recorded
         if metric in run.data.metrics
     ]
     if not runs:

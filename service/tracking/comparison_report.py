@@ -49,6 +49,7 @@ def draw(found: Sequence[Method], file: Path, title: str) -> None:
             axes.scatter([method.published], [row], marker="|", s=220, color="C3")
     names = [textwrap.fill(label(method, found), _LABEL_WIDTH) for method in found]
     axes.set_yticks(range(len(found)), names)
+    axes.margins(y=0.15)
     axes.invert_yaxis()
     published = " (red: published)" if any(m.published is not None for m in found) else ""
     axes.set_xlabel(f"error, %: mean ± deviation over seeds{published}")

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def kept_already() -> None:
+    """Does nothing: what lies in a folder that all machines see is kept."""
+
+
 class Delivery:
     """Delivers what one run folder holds, and creates the MLflow run where there is none yet.
 
@@ -33,11 +37,20 @@ class Delivery:
         folder: The run folder, which holds the journals.
         request: The run.
         run_id: MLflow's name for the run, if it is open already.
+        keep: Called before anything is sent. What MLflow has, a run that goes on elsewhere must
+            know: it would record it again.
     """
 
-    def __init__(self, folder: Path, request: RunRequest, run_id: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        request: RunRequest,
+        run_id: str | None = None,
+        keep: Callable[[], None] = kept_already,
+    ) -> None:
         self.folder = folder
         self.request = request
+        self._keep = keep
         self._run_id = run_id
         self._largest = LARGEST_BATCH
 
@@ -76,10 +89,12 @@ class Delivery:
                 return
             client = connect(self.request.uri)
             while batch is not None and go_on():
+                self._keep()
                 self._send(client, run_id, batch)
                 outbox.confirm(batch)
                 batch = outbox.next_batch(self._largest)
             while file is not None and go_on():
+                self._keep()
                 if file.path is not None:
                     self._send_file(client, run_id, file.path)
                 outbox.confirm(file)

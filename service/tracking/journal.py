@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import re
 import threading
 from collections.abc import Mapping
 from io import FileIO
@@ -23,8 +24,9 @@ METRICS_JOURNAL = "metrics.jsonl"
 
 
 def system_journal(node: str) -> str:
-    """Returns the name of the journal of a node's load in the run folder."""
-    return f"system-{node}.jsonl"
+    """Returns the name of the journal of a node's load in the run folder; `*` stands for all."""
+    name = re.sub(r"[^\w.*\-]", "_", node)
+    return f"system-{name}.jsonl"
 
 
 class Journal:

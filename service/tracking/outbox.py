@@ -147,9 +147,14 @@ def count_undelivered(folder: Path) -> int:
 
 def count_undelivered_files(folder: Path) -> int:
     """Returns how many files in a run folder were not delivered."""
+    return len(undelivered_files(folder))
+
+
+def undelivered_files(folder: Path) -> list[str]:
+    """Returns where the files that were not delivered lie below the run's folder of files."""
     start = read_cursor(folder).ends.get(ARTIFACTS_JOURNAL, 0)
     records = scan_records(folder / ARTIFACTS_JOURNAL, start)
-    return sum(isinstance(record, ArtifactRecord) for record, _ in records)
+    return [record.path for record, _ in records if isinstance(record, ArtifactRecord)]
 
 
 def _is_line_start(journal: Path, offset: int) -> bool:

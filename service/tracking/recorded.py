@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.tracking.address import database_path, is_sqlite
-from service.tracking.client import TrackingUnavailableError, connect, unavailable_on_failure
+from service.tracking.client import connect_to_existing, unavailable_on_failure
 from service.tracking.links import run_url
 from service.tracking.request import run_key
 from service.tracking.runs import RUN_KEY_TAG
@@ -92,7 +91,7 @@ def named_files(uri: str) -> list[str]:
         TrackingUnavailableError: MLflow cannot be used now.
     """
     with unavailable_on_failure():
-        client = _connected(uri)
+        client = connect_to_existing(uri)
         texts = [text for run in _runs(client, "") for text in run.data.tags.values()]
         for version in _pages(lambda token: client.search_model_versions(page_token=token)):
             tags = version.tags.values() if isinstance(version.tags, dict) else ()
@@ -102,14 +101,7 @@ def named_files(uri: str) -> list[str]:
 
 def _search(uri: str, condition: str) -> list[RecordedRun]:
     with unavailable_on_failure():
-        return [_recorded(uri, run) for run in _runs(_connected(uri), condition)]
-
-
-def _connected(uri: str) -> "MlflowClient":
-    # Connecting would make the database.
-    if is_sqlite(uri) and not database_path(uri).is_file():
-        raise TrackingUnavailableError(f"there is no database {database_path(uri)}")
-    return connect(uri)
+        return [_recorded(uri, run) for run in _runs(connect_to_existing(uri), condition)]
 
 
 def _runs(client: "MlflowClient", condition: str) -> Iterator["Run"]:

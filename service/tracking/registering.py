@@ -12,8 +12,7 @@ from service.config.errors import ConfigurationError
 from service.config.showing import shown
 from service.tracking.address import artifact_location, redact
 from service.tracking.client import TrackingUnavailableError, connect, unavailable_on_failure
-from service.tracking.request import run_key
-from service.tracking.runs import RUN_KEY_TAG
+from service.tracking.origin import Origin, run_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -23,7 +22,6 @@ _NAME = re.compile(r"\w(?:[\w.\- ]{0,198}[\w\-])?")
 # MLflow's rules for an alias (mlflow.utils.validation).
 _ALIAS = re.compile(r"[\w\-]{1,200}", re.ASCII)
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
-_RUN = re.compile(r"runs:/([\w\-]+)(?:/.*)?")
 _UPLOAD_SECONDS = "600"
 
 
@@ -41,10 +39,8 @@ class Registration:
     """Name of the registered model."""
     alias: str | None
     """What the new version is called; it is taken from the version that had it."""
-    source: str
-    """What was exported, as the user named it."""
-    checkpoint: Path
-    """Where that lay on this machine; the folder of a run above it names the run."""
+    origin: Origin
+    """What was exported."""
     description: str
     """What people read on the version's page beside it."""
 
@@ -100,11 +96,11 @@ def register(folder: Path, registration: Registration) -> RegisteredVersion:
     name, alias = registration.name, registration.alias
     with _answering(registration.uri):
         client = connect(registration.uri)
-        run = _run_of(client, registration)
+        run = run_of(client, registration.origin)
         run_id = run.info.run_id if run else None
         model = _uploaded(client, folder, run, registration)
         _create(client, name)
-        note = f"{redact(registration.source)}, {registration.description}"
+        note = f"{redact(registration.origin.address)}, {registration.description}"
         # A database looks up the model's files by another client, without being told where.
         with _environment("MLFLOW_TRACKING_URI", registration.uri):
             made = client.create_model_version(
@@ -139,18 +135,6 @@ def _uploaded(
     if run_id is not None:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
-
-
-def _run_of(client: "MlflowClient", registration: Registration) -> "Run | None":
-    """Returns the run that was named, or in whose folder a checkpoint lies, if MLflow knows it."""
-    named = _RUN.fullmatch(registration.source)
-    if named is not None:
-        return client.get_run(named[1])
-    run_folder = registration.checkpoint.absolute().parent
-    key = run_key(run_folder.parent, run_folder.name)
-    experiments = [one.experiment_id for one in client.search_experiments()]
-    found = client.search_runs(experiments, f"tags.`{RUN_KEY_TAG}` = '{key}'", max_results=1)
-    return found[0] if found else None
 
 
 def _experiment(client: "MlflowClient", registration: Registration) -> str:

@@ -5,19 +5,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.storage.working_copy import address_of
+
 _LONGEST_DIGEST = 36
 
 
 def run_key(storage: Path, name: str) -> str:
     """Returns what identifies a run in MLflow, whatever restarts: its folder, as a digest.
 
+    Of a copy of what lies in an object store that is its address there, which all machines share.
     A digest needs no quoting in a search.
 
     Args:
         storage: Folder of all runs.
         name: Name of the run in it.
     """
-    return hashlib.sha256(f"{storage.absolute()}/{name}".encode()).hexdigest()[:32]
+    place = address_of(storage) or str(storage.absolute())
+    return key_at(f"{place}/{name}")
+
+
+def key_at(place: str) -> str:
+    """Returns the key of the run at a place.
+
+    Args:
+        place: Absolute path of its folder, or its address in an object store.
+    """
+    return hashlib.sha256(place.encode()).hexdigest()[:32]
+
+
+def digest_of(config_yaml: str) -> str:
+    """Returns the digest of a configuration, 16 hexadecimal digits."""
+    return hashlib.sha256(config_yaml.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -65,5 +83,5 @@ class RunRequest:
 
     @property
     def config_digest(self) -> str:
-        """Digest of the configuration, 16 hexadecimal digits."""
-        return hashlib.sha256(self.config_yaml.encode()).hexdigest()[:16]
+        """Digest of the configuration; see `digest_of`."""
+        return digest_of(self.config_yaml)

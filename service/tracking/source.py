@@ -3,11 +3,10 @@
 import getpass
 import hashlib
 import os
-import platform
 import subprocess
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from service.config.versions import versions
 
 CODE_DIGEST_TAG = "code_digest"
 """Tag of a run: digest of the program's files, where no commit names them."""
@@ -38,7 +37,7 @@ def source_tags(entry: str, submission_id: str | None = None) -> dict[str, str]:
         tags["mlflow.git.dirty"] = "true"
     if dirty or not commit:
         tags[CODE_DIGEST_TAG] = _code_digest()
-    tags[VERSIONS_TAG] = ", ".join(_versions())
+    tags[VERSIONS_TAG] = ", ".join(f"{name} {one}" for name, one in versions(_PACKAGES).items())
     if submission_id:
         tags["ray.submission_id"] = submission_id
     user = _user()
@@ -73,15 +72,6 @@ def _code_digest() -> str:
             digest.update(f"{file.relative_to(_ROOT).as_posix()} {len(content)}\n".encode())
             digest.update(content)
     return digest.hexdigest()[:16]
-
-
-def _versions() -> Iterator[str]:
-    yield f"python {platform.python_version()}"
-    for package in _PACKAGES:
-        try:
-            yield f"{package} {version(package)}"
-        except PackageNotFoundError:
-            continue
 
 
 def _user() -> str | None:

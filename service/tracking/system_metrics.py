@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from service.tracking.client import set_defaults
-from service.tracking.journal import Journal, system_journal
+from service.tracking.journal import Journal
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +29,15 @@ class SystemMetrics:
     Metrics are named `system/<node>/<metric>`; they are delivered with the run's other journals.
 
     Args:
-        folder: The run folder, which every node sees.
+        path: The journal; see `system_journal`.
         node: Name of the node.
         every: Seconds between samples.
         step: Returns the current optimiser step; called in the thread.
     """
 
-    def __init__(self, folder: Path, node: str, every: float, step: Callable[[], int]) -> None:
+    def __init__(self, path: Path, node: str, every: float, step: Callable[[], int]) -> None:
         self._node = re.sub(r"[^\w.\-]", "_", node)
-        self._journal = Journal(folder / system_journal(self._node))
+        self._journal = Journal(path)
         self._every = every
         self._step = step
         self._closing = threading.Event()

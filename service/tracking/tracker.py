@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from service.tracking.client import (
     unavailable_on_failure,
     within,
 )
-from service.tracking.delivery import Delivery
+from service.tracking.delivery import Delivery, kept_already
 from service.tracking.journal import METRICS_JOURNAL, Journal
 from service.tracking.request import RunRequest
 from service.tracking.shipping import Shipper
@@ -42,6 +42,7 @@ class RunTracker:
         ship_every: Seconds between deliveries.
         headline: Metric that is recorded first, as NaN at step 0: MLflow's comparison page draws
             the metric that came first.
+        keep: Called before anything is sent to MLflow; see `Delivery`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class RunTracker:
         run_id: str | None = None,
         ship_every: float = 5.0,
         headline: str | None = None,
+        keep: Callable[[], None] = kept_already,
     ) -> None:
         self._journal = Journal(folder / METRICS_JOURNAL)
         self._waiting = WaitingMetrics(self._journal)
@@ -60,8 +62,8 @@ class RunTracker:
             self._journal.write(0, {headline: math.nan})
         self._shipper: Shipper | None = None
         if request is not None:
-            keep_used(folder, request)
-            delivery = Delivery(folder, request, run_id)
+            keep_used(folder, request.config_digest, request.tags, request.datasets)
+            delivery = Delivery(folder, request, run_id, keep)
             self._shipper = Shipper(delivery, ship_every, self._journal.write_event)
             self._shipper.start()
 
@@ -189,6 +191,7 @@ def end_run(
     reason: str | None = None,
     tags: Mapping[str, str] | None = None,
     deadline: float = LONGEST_WAIT,
+    keep: Callable[[], None] = kept_already,
 ) -> str | None:
     """Delivers what the run folder still holds and closes the run in MLflow.
 
@@ -204,12 +207,13 @@ def end_run(
         tags: What is known only at the end, such as the best checkpoint's address.
         deadline: Longest wait in seconds. After three quarters of it no more batches and files
             are begun, so that the status arrives.
+        keep: Called before anything is sent; see `Delivery`.
 
     Returns:
         None, or one line that says what could not be delivered and how it can be.
     """
     until = time.monotonic() + 0.75 * deadline
-    delivery = Delivery(folder, request, run_id)
+    delivery = Delivery(folder, request, run_id, keep)
     problem = f"it took longer than {0.75 * deadline:g} s"
 
     def deliver() -> None:

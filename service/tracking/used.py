@@ -5,13 +5,13 @@ MLflow knows the same; this is for whoever has the folder alone.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from service.config.redaction import redact
-from service.tracking.request import DatasetSplit, RunRequest
+from service.tracking.request import DatasetSplit
 
 USED = "used.jsonl"
 """File in the run folder: a line for each time the run went on with something else."""
@@ -31,22 +31,22 @@ class Used:
     """Its data."""
 
 
-def keep_used(folder: Path, request: RunRequest) -> None:
+def keep_used(
+    folder: Path, config_digest: str, tags: Mapping[str, str], datasets: Sequence[DatasetSplit]
+) -> None:
     """Adds a line to the run folder, unless its last line says the same.
 
     Args:
         folder: The run folder.
-        request: The run.
+        config_digest: Digest of the run's configuration.
+        tags: Program, versions, user, Ray job, as MLflow's tags have them.
+        datasets: Its data.
 
     Raises:
         OSError: The storage refuses.
     """
-    used = Used(
-        time.time(),
-        request.config_digest,
-        {name: redact(text) for name, text in request.tags.items()},
-        tuple(request.datasets),
-    )
+    told = {name: redact(text) for name, text in tags.items()}
+    used = Used(time.time(), config_digest, told, tuple(datasets))
     fields = _fields(used)
     before = read_used(folder)
     if before and _without_time(_fields(before[-1])) == _without_time(fields):

@@ -10,21 +10,27 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from service.config.errors import ConfigurationError
+from service.storage.address import is_address
 from service.storage.atomic import whole_folder
+from service.storage.working_copy import address_of
 from service.tracking.address import redact
 from service.tracking.client import TrackingUnavailableError, connect, unavailable_on_failure
 from service.tracking.storage import STORAGES, copied
 from service.training.checkpoint_files import MODEL
+from service.training.stored_checkpoints import bring_checkpoint
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
+    from mlflow.tracking import MlflowClient
 
 CHECKPOINT_TAG = "checkpoint"
 """Tag of a run: the folder of its best checkpoint."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):/")
 _RUN = re.compile(r"runs:/([\w\-]+)(?:/([^/].*?))?/?")
-_MODEL = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))/?")
+MODEL_ADDRESS = re.compile(r"models:/([^/@]+)(?:/(\d+)|@([^/@]+))/?")
+"""A version of a registered model, by its number or by an alias."""
 _LOGGED = re.compile(r"models:/(m-\w+)")
 # MLflow's words for a name that it does not know, and for one that it could never know.
 _UNKNOWN = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
@@ -55,7 +61,7 @@ def local_weights(address: str, tracking_uri: str, cache: Path) -> Path:
     kind = scheme[1].lower()
     with _named(f"model.weights: {redact(address)}"):
         if kind in STORAGES:
-            return copied(address, cache)
+            return _of_a_run(address, cache.parent) or copied(address, cache)
         if kind == "runs":
             return _run_weights(address, tracking_uri, cache)
         if kind == "models":
@@ -64,6 +70,26 @@ def local_weights(address: str, tracking_uri: str, cache: Path) -> Path:
             "unknown kind of address; give a path, runs:/<run id>, models:/<name>/<version>, "
             "s3://…, gs://… or file://…"
         )
+
+
+def _of_a_run(address: str, storage: Path) -> Path | None:
+    """Returns the checkpoint of a run whose copy lies in the storage folder, brought there whole.
+
+    There it is known which run it is of.
+
+    Raises:
+        ConfigurationError: The store cannot be read.
+    """
+    root = address_of(storage)
+    if root is None or not address.startswith(f"{root}/"):
+        return None
+    folder = storage / address.removeprefix(f"{root}/").rstrip("/")
+    if not folder.resolve().is_relative_to(storage.resolve()):
+        return None
+    try:
+        return folder if bring_checkpoint(folder) else None
+    except OSError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _run_weights(address: str, uri: str, cache: Path) -> Path:
@@ -75,6 +101,9 @@ def _run_weights(address: str, uri: str, cache: Path) -> Path:
     unknown = "knows no such run; give the id that the run's page shows, or set tracking.uri"
     with _answering(uri, unknown):
         tag = connect(uri).get_run(run_id).data.tags.get(CHECKPOINT_TAG)
+    if tag and not path and is_address(tag):
+        with _named(f"its checkpoint {redact(tag)}"):
+            return _of_a_run(tag, cache.parent) or copied(tag, cache)
     folder = Path(tag) if tag and not path else None
     if folder is not None and _is_checkpoint(folder):
         return folder
@@ -93,17 +122,11 @@ def _run_weights(address: str, uri: str, cache: Path) -> Path:
 
 def _model_weights(address: str, uri: str, cache: Path) -> Path:
     """Returns the checkpoint from which a version of a registered model was made."""
-    parts = _MODEL.fullmatch(address)
-    if parts is None:
+    if not MODEL_ADDRESS.fullmatch(address):
         raise ConfigurationError("write models:/<name>/<version> or models:/<name>@<alias>")
-    name, version, alias = parts.groups()
     with _answering(uri, "knows no such model or version; see its page of models"):
         client = connect(uri)
-        if alias is None:
-            model = client.get_model_version(name, version)
-        else:
-            model = client.get_model_version_by_alias(name, alias)
-        source = str(model.source)
+        source = str(model_version(client, address).source)
         logged = _LOGGED.fullmatch(source)
         if logged is not None:
             # Asked for by that name, MLflow would look into the database of this process alone.
@@ -121,6 +144,26 @@ def _model_weights(address: str, uri: str, cache: Path) -> Path:
     run = _RUN.fullmatch(source)
     root, path = (f"runs:/{run[1]}", run[2] or "") if run else (source, "")
     return _within(root, path, source, uri, cache)
+
+
+def model_version(client: "MlflowClient", address: str) -> "ModelVersion":
+    """Returns what MLflow knows of a version.
+
+    Args:
+        client: Connection to the server.
+        address: What `MODEL_ADDRESS` matches.
+
+    Raises:
+        ValueError: It does not match.
+        Exception: Whatever MLflow raises when there is none, or the server fails.
+    """
+    parts = MODEL_ADDRESS.fullmatch(address)
+    if parts is None:
+        raise ValueError(f"{address}: names no version of a model")
+    name, version, alias = parts.groups()
+    if alias is None:
+        return client.get_model_version(name, version)
+    return client.get_model_version_by_alias(name, alias)
 
 
 def _within(root: str, path: str, source: str, uri: str, cache: Path) -> Path:

@@ -23,6 +23,7 @@ from service.training.checkpoint_files import (
     STATE,
     UNFINISHED,
     remove_checkpoint,
+    share,
 )
 from service.training.manifest import (
     MANIFEST,
@@ -34,6 +35,7 @@ from service.training.manifest import (
     write_manifest,
 )
 from service.training.storage_errors import storage_errors
+from service.training.stored_checkpoints import bring_checkpoint
 
 _NAMES = frozenset({MODEL, EMA, STATE, CONFIG, METRICS, METADATA})
 
@@ -119,16 +121,34 @@ def read_checkpoint(folder: Path) -> CheckpointContent:
     )
 
 
-def newest_valid(folders: Iterable[Path]) -> tuple[CheckpointContent | None, list[str]]:
+def read_stored(folder: Path) -> CheckpointContent:
+    """Reads a checkpoint; one in a copy that is not whole here is brought from its store first.
+
+    Raises:
+        DamagedCheckpoint: A file is missing or not what was written.
+        OSError: The store cannot be read.
+    """
+    try:
+        return read_checkpoint(folder)
+    except DamagedCheckpoint:
+        if not bring_checkpoint(folder):
+            raise
+    return read_checkpoint(folder)
+
+
+def newest_valid(
+    folders: Iterable[Path], read: Callable[[Path], CheckpointContent] = read_checkpoint
+) -> tuple[CheckpointContent | None, list[str]]:
     """Returns the first checkpoint that can be used, and a complaint for each one before it.
 
     Args:
         folders: Checkpoints, newest first; see `retention.checkpoint_folders`.
+        read: Reads one, or raises DamagedCheckpoint.
     """
     complaints: list[str] = []
     for folder in folders:
         try:
-            return read_checkpoint(folder), complaints
+            return read(folder), complaints
         except DamagedCheckpoint as damage:
             complaints.append(str(damage))
     return None, complaints
@@ -149,6 +169,7 @@ def _write_files(folder: Path, content: CheckpointContent) -> None:
     (folder / CONFIG).write_text(content.config_yaml, "utf-8")
     (folder / METRICS).write_text(json.dumps(metrics, indent=2), "utf-8")
     (folder / METADATA).write_text(json.dumps(content.metadata, indent=2), "utf-8")
+    share(folder)
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """A checkpoint's folder as those see it who need none of its tensors, and not torch."""
 
 import shutil
+import stat
 from pathlib import Path
 
 MODEL = "model.safetensors"
@@ -22,3 +23,15 @@ def remove_checkpoint(folder: Path) -> None:
         shutil.rmtree(removed, ignore_errors=True)
         folder.rename(removed)
         shutil.rmtree(removed)
+
+
+def share(folder: Path) -> None:
+    """Gives all files of a checkpoint the access rights that the user's new files have.
+
+    safetensors writes files that nobody else can read. The umask cannot be asked for without
+    changing it for all threads; `state.pt` was opened as any file, so its rights are those.
+    """
+    rights = stat.S_IMODE((folder / STATE).stat().st_mode)
+    for file in folder.iterdir():
+        if stat.S_IMODE(file.stat().st_mode) != rights:
+            file.chmod(rights)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from service.training.checkpoint import CheckpointContent, write_checkpoint
+from service.training.stored_checkpoints import upload
 
 PATIENCE = (1.0, 4.0, 15.0)
 """Seconds before each further attempt: a file server that restarts is back by then."""
@@ -24,7 +25,8 @@ def always() -> None:
 class CheckpointWriter:
     """Writes one checkpoint at a time in a thread of its own.
 
-    A write that the storage refuses is tried again. What fails for good is raised by the next call,
+    One in a copy of an object store is then brought to the store. What the storage refuses is tried
+    again. What fails for good is raised by the next call,
     once. As a context manager it waits at the end.
 
     Args:
@@ -73,24 +75,29 @@ class CheckpointWriter:
             running.result()
 
     def _write(self, folder: Path, content: CheckpointContent) -> None:
-        self._write_patiently(folder, content)
+        self._patiently(folder, lambda: self._attempt(folder, content))
+        self._patiently(folder, lambda: self._upload(folder))
         self._written()
 
-    def _write_patiently(self, folder: Path, content: CheckpointContent) -> None:
+    def _patiently(self, folder: Path, attempt: Callable[[], None]) -> None:
         for seconds in self._patience:
             try:
-                return self._attempt(folder, content)
+                return attempt()
             except OSError as error:
                 self._warn(
                     f"{folder}: not written ({error.strerror or error}); trying again in "
                     f"{seconds:g} s"
                 )
                 time.sleep(seconds)
-        return self._attempt(folder, content)
+        return attempt()
 
     def _attempt(self, folder: Path, content: CheckpointContent) -> None:
         self._may_write()
         write_checkpoint(folder, content, self._may_write)
+
+    def _upload(self, folder: Path) -> None:
+        self._may_write()
+        upload(folder)
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from service.config.training import CheckpointConfig
-from service.training.checkpoint import CheckpointContent, newest_valid
+from service.training.checkpoint import CheckpointContent, newest_valid, read_stored
 from service.training.checkpoint_writer import always
 from service.training.retention import checkpoint_folders
 from service.training.run_checkpoints import RunCheckpoints
@@ -59,7 +59,7 @@ class LocalWorker:
 
     def latest_checkpoint(self) -> CheckpointContent | None:
         """Returns the newest undamaged checkpoint of the run, or None at its start."""
-        content, complaints = newest_valid(checkpoint_folders(self._folder))
+        content, complaints = newest_valid(checkpoint_folders(self._folder), read_stored)
         for complaint in complaints:
             self.warn(f"{complaint}; using the checkpoint before it")
         return content

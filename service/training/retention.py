@@ -16,11 +16,16 @@ def checkpoint_folder(parent: Path, step: int) -> Path:
     return parent / f"step_{step:08d}"
 
 
+def is_checkpoint_name(name: str) -> bool:
+    """Tells whether a folder's name is that of a checkpoint."""
+    return _NAME.fullmatch(name) is not None
+
+
 def checkpoint_folders(parent: Path) -> list[Path]:
     """Returns a run's checkpoints, newest first; what a killed writer left behind is not one."""
     if not parent.is_dir():
         return []
-    folders = [path for path in parent.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+    folders = [path for path in parent.iterdir() if is_checkpoint_name(path.name) and path.is_dir()]
     return sorted(folders, key=_step, reverse=True)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from service.config.errors import RunError
 from service.config.training import CheckpointConfig
 from service.training.checkpoint import CheckpointContent
-from service.training.checkpoint_files import remove_checkpoint
 from service.training.checkpoint_writer import PATIENCE, CheckpointWriter, always
 from service.training.retention import checkpoint_folder, keep_best_and_last
+from service.training.stored_checkpoints import discard
 
 
 class StorageError(RunError):
@@ -63,16 +63,20 @@ class RunCheckpoints:
         """
         try:
             self._writer.wait()
+            self._may_write()
         except OSError as error:
             raise StorageError(
                 f"{self._last}: the checkpoint could not be written ({error.strerror or error}); "
                 "free or repair the storage, then go on with --resume"
             ) from error
-        self._may_write()
 
     def _prune(self) -> None:
         """Runs beside training too: to delete a large checkpoint takes a tenth of a second."""
-        self._may_write()
+        try:
+            self._may_write()
+        except OSError as error:
+            self._warn(f"{self._folder}: no old checkpoint deleted ({error.strerror or error})")
+            return
         retention = self._retention
         given_up = keep_best_and_last(
             self._folder, retention.metric, retention.mode, retention.keep
@@ -82,6 +86,6 @@ class RunCheckpoints:
             # newest.
             if folder != self._last:
                 try:
-                    remove_checkpoint(folder)
+                    discard(folder)
                 except OSError as error:
                     self._warn(f"{folder}: not deleted ({error.strerror or error})")

@@ -36,6 +36,17 @@ def test_losses_of_labels_and_of_shares(smoothing: float) -> None:
             assert math.isclose(loss, expected, rel_tol=1e-6), config
 
 
+def test_above_the_threshold_a_class_of_a_mixed_picture_counts_in_full() -> None:
+    full = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
+    loss = build_loss(BinaryCrossEntropyConfig(target_threshold=0.2))
+    assert math.isclose(loss(LOGITS, SHARES).item(), _binary(full), rel_tol=1e-6)
+    # A share that equals the threshold is not above it; labels stay what they are.
+    small = torch.tensor([[0.8, 0.2, 0.0], [0.0, 0.2, 0.8]])
+    hard = torch.nn.functional.one_hot(LABELS, 3).float()
+    assert math.isclose(loss(LOGITS, small).item(), _binary(hard), rel_tol=1e-6)
+    assert math.isclose(loss(LOGITS, LABELS).item(), _binary(hard), rel_tol=1e-6)
+
+
 def test_the_loss_of_half_precision_logits_is_computed_in_fp32() -> None:
     for config in (CrossEntropyConfig(), BinaryCrossEntropyConfig()):
         assert build_loss(config)(LOGITS.bfloat16(), LABELS).dtype == torch.float32

@@ -4,9 +4,7 @@ import io
 import time
 from pathlib import Path
 
-import pytest
-
-from service.cluster.console import Console, duration_text
+from service.cluster.console import Console
 from service.config.durations import Duration
 from service.tracking.journal import METRICS_JOURNAL, Journal
 from service.training.length import RunLength
@@ -67,11 +65,3 @@ def test_lines_from_before_a_restart_are_not_shown_again(tmp_path: Path) -> None
     with Console(tmp_path, LENGTH, ["top1"], stream):
         pass
     assert stream.getvalue() == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (18420, "5 h 07 min")],
-)
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text

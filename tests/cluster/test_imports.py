@@ -1,4 +1,4 @@
-"""What a driver imports before the first worker starts: each library costs a second or two."""
+"""What processes import before they begin: each library costs a second or two."""
 
 import subprocess
 import sys
@@ -24,5 +24,20 @@ import service.cluster.launch
 assert not {{"ray", "mlflow", "torch"}} & set(sys.modules)
 import service.cluster.ray_run
 sys.exit("torch" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_a_worker_that_needs_no_policy_does_without_torchvision() -> None:
+    program = """
+import sys
+import service.classification.task
+from service.classification.mixing import Mixing
+from service.config.data import PicturesConfig
+from service.config.optimization import MixingConfig
+from service.data.augmentation import TrainingView
+TrainingView(PicturesConfig())
+Mixing(MixingConfig(), classes=10)
+sys.exit("torchvision" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -27,7 +27,7 @@ def _job(storage: Path, config: RunConfig) -> Job:
 def test_only_the_leader_keeps_metrics_warnings_and_files(tmp_path: Path) -> None:
     job = _job(tmp_path, ImageNetConfig(name="a-run"))
     for leads_run in (False, True):
-        with Recorder(job, leads_run=leads_run, leads_node=False) as recorder:
+        with Recorder(job, leads_run=leads_run, node=None) as recorder:
             recorder.log(1, {"train/loss": 1.0})
             recorder.warn("one picture skipped")
             recorder.attach("evaluation/pictures.png", b"picture")
@@ -42,7 +42,7 @@ def test_what_was_recorded_is_on_disk_before_a_checkpoint(
 ) -> None:
     monkeypatch.setattr(waiting, "EVERY", 60.0)
     job = _job(tmp_path, ImageNetConfig(name="a-run"))
-    with Recorder(job, leads_run=True, leads_node=False) as recorder:
+    with Recorder(job, leads_run=True, node=None) as recorder:
         recorder.log(1, {"train/loss": 1.0})
         assert all(one.step == 0 for one in journal(tmp_path, "a-run"))
         recorder.settle()

@@ -4,7 +4,14 @@ from typing import Literal
 
 import pytest
 
-from service.cluster.resources import Node, Plan, TrialPlan, plan_trials, plan_workers
+from service.cluster.resources import (
+    Node,
+    Plan,
+    TooLittleError,
+    TrialPlan,
+    plan_trials,
+    plan_workers,
+)
 from service.config.errors import ConfigurationError
 from service.config.training import ClusterConfig
 
@@ -99,6 +106,38 @@ def test_too_little_for_the_fewest_workers_is_refused(
     with pytest.raises(ConfigurationError) as caught:
         plan_workers(ClusterConfig(**config), nodes)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("config", "workers", "bundle"),
+    [
+        ({"num_workers": 4, "gpus_per_worker": 1}, 4, {"CPU": 1, "GPU": 1}),
+        (
+            {"num_workers": 4, "gpus_per_worker": 0.5, "cpus_per_worker": 3},
+            4,
+            {"CPU": 3, "GPU": 0.5},
+        ),
+        # The others may come while it trains.
+        ({"num_workers": 8, "min_workers": 2, "gpus_per_worker": 1}, 2, {"CPU": 1, "GPU": 1}),
+        # The first node says how many workers auto makes.
+        ({"gpus_per_worker": 1}, 1, {"CPU": 1, "GPU": 1}),
+        ({}, 1, {"CPU": 1}),
+    ],
+)
+def test_what_is_missing_is_told_to_who_asks_for_nodes(
+    config: dict[str, object], workers: int, bundle: dict[str, float]
+) -> None:
+    with pytest.raises(TooLittleError) as caught:
+        plan_workers(ClusterConfig(**config), [Node(cpus=0, gpus=0)])
+    assert (caught.value.workers, caught.value.bundle) == (workers, bundle)
+    assert caught.value.has == "0 CPU and 0 GPU on 1 node"
+
+
+def test_trials_that_are_asked_for_at_once_need_room_together() -> None:
+    config = ClusterConfig(num_workers=2, gpus_per_worker=1)
+    with pytest.raises(TooLittleError) as caught:
+        plan_trials(config, [GPU_NODE], 3, 9)
+    assert (caught.value.workers, caught.value.bundle) == (6, {"CPU": 1, "GPU": 1})
 
 
 def test_a_run_of_fixed_size_has_one_size() -> None:

@@ -72,6 +72,51 @@ def full(write: Write) -> Path:
     return write("full.yaml", FULL)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["sweep.space.optimizer.lr.low=0.01"], LogUniformConfig(low=0.01, high=1)),
+        (
+            ["sweep.space.optimizer.lr.kind=choice", "sweep.space.optimizer.lr.values=[0.1, 0.2]"],
+            ChoiceConfig(values=(0.1, 0.2)),
+        ),
+        (
+            ["sweep.space.optimizer.lr={kind: uniform, low: 0, high: 2}"],
+            UniformConfig(low=0, high=2),
+        ),
+        (
+            ["sweep.space.optimizer.lr.when={model.depth: [20]}"],
+            LogUniformConfig(low=1e-3, high=1, when={"model.depth": (20,)}),
+        ),
+        (
+            ["sweep.space.optimizer.lr.when.model.depth=[20]"],
+            LogUniformConfig(low=1e-3, high=1, when={"model.depth": (20,)}),
+        ),
+    ],
+)
+def test_one_searched_value_is_changed_by_its_path(
+    full: Path, overrides: list[str], expected: object
+) -> None:
+    before = load_sweep([full], []).sweep.space
+    assert load_sweep([full], overrides).sweep.space == before | {"optimizer.lr": expected}
+
+
+def test_a_searched_value_is_added_by_its_path(full: Path) -> None:
+    before = load_sweep([full], []).sweep.space
+    whole = "sweep.space.optimizer.weight_decay={kind: uniform, low: 0, high: 1}"
+    parts = [f"sweep.space.optimizer.weight_decay.{x}" for x in ("kind=uniform", "low=0", "high=1")]
+    added = before | {"optimizer.weight_decay": UniformConfig(low=0, high=1)}
+    assert load_sweep([full], [whole]).sweep.space == added
+    assert load_sweep([full], parts).sweep.space == added
+    with pytest.raises(ValueError, match=r"^sweep\.space\.optimizer\.lrr\.kind: must be one of"):
+        load_sweep([full], ["sweep.space.optimizer.lrr.low=0.1"])
+
+
+def test_the_whole_space_is_replaced_when_given_whole(full: Path) -> None:
+    found = load_sweep([full], ["sweep.space={optimizer.lr: {kind: uniform, low: 0, high: 2}}"])
+    assert found.sweep.space == {"optimizer.lr": UniformConfig(low=0, high=2)}
+
+
 def test_a_whole_file_is_read(full: Path) -> None:
     config = load_sweep([full], [])
     assert isinstance(config, CIFARSweep)

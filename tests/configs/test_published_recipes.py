@@ -95,6 +95,7 @@ def test_a3_is_that_of_resnet_strikes_back(recipe: Recipe) -> None:
     assert 8e-3 * config.schedule.warm_up.start_factor == pytest.approx(1e-4)
     assert 8e-3 * config.schedule.end_factor == pytest.approx(1e-6)
     assert (config.loss.kind, config.loss.label_smoothing) == ("binary_cross_entropy", 0)
+    assert config.loss.target_threshold == 0.2
     assert (config.mixing.mixup_alpha, config.mixing.cutmix_alpha) == (0.1, 1.0)
     train, evaluation = config.data.train, config.data.evaluation
     assert train.augmentation.kind == "rand_augment"

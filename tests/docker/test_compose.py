@@ -79,12 +79,22 @@ def test_secrets_are_files_and_stand_in_no_environment(compose: Document) -> Non
                 assert variable == "RAY_AUTH_MODE" or str(value).startswith("/run/"), name
 
 
-def test_database_and_store_are_reached_through_mlflow_alone(compose: Document) -> None:
+def test_the_database_is_reached_through_mlflow_alone(compose: Document) -> None:
     assert compose["networks"]["stores"]["internal"] is True
-    for name in ("postgres", "objects"):
-        assert compose["services"][name]["networks"] == ["stores"]
+    assert compose["services"]["postgres"]["networks"] == ["stores"]
     inside = [n for n, s in compose["services"].items() if "stores" in s["networks"]]
     assert sorted(inside) == ["mlflow", "objects", "postgres"]
+
+
+def test_nodes_have_keys_for_the_bucket_of_runs_and_no_others(compose: Document) -> None:
+    for name in ("head", "worker-gpu", "worker-cpu"):
+        service = compose["services"][name]
+        assert service["environment"]["AWS_ENDPOINT_URL"] == "http://objects:8333"
+        file = service["environment"]["AWS_SHARED_CREDENTIALS_FILE"]
+        assert file == "/run/secrets/runs_credentials"
+        assert "runs_credentials" in service["secrets"]
+        assert "aws_credentials" not in service["secrets"]
+        assert set(service["networks"]) & set(compose["services"]["objects"]["networks"])
 
 
 def test_every_node_asks_for_the_token(compose: Document) -> None:

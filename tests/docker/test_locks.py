@@ -29,7 +29,7 @@ def wanted() -> list[Requirement]:
     read = project()
     parts = read["project"]["optional-dependencies"]
     needed = [*read["project"]["dependencies"], *read["build-system"]["requires"]]
-    return [Requirement(text) for text in [*needed, *parts["lamb"], *parts["export"]]]
+    return [Requirement(text) for text in [*needed, *parts["lamb"], *parts["export"], *parts["s3"]]]
 
 
 @pytest.mark.parametrize("lock", LOCKS)

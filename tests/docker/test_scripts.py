@@ -43,17 +43,20 @@ def test_servers_and_clients_get_the_same_secrets(secrets: Path) -> None:
     server, client = settings(secrets / "mlflow_auth.ini"), settings(secrets / "mlflow_credentials")
     assert server["admin_password"] == client["mlflow_tracking_password"]
     assert server["admin_username"] == client["mlflow_tracking_username"]
-    keys = settings(secrets / "aws_credentials")
-    (identity,) = json.loads((secrets / "s3.json").read_text())["identities"]
-    assert identity["credentials"] == [
-        {"accessKey": keys["aws_access_key_id"], "secretKey": keys["aws_secret_access_key"]}
-    ]
+    identities = json.loads((secrets / "s3.json").read_text())["identities"]
+    for name, identity in zip(("aws", "runs"), identities, strict=True):
+        keys = settings(secrets / f"{name}_credentials")
+        assert identity["credentials"] == [
+            {"accessKey": keys["aws_access_key_id"], "secretKey": keys["aws_secret_access_key"]}
+        ]
+    # Those who train cannot touch what MLflow keeps.
+    assert all(action.endswith(":runs") for action in identities[1]["actions"])
 
 
 def test_secrets_differ_and_are_long(secrets: Path) -> None:
     names = ("ray_token", "postgres_password", "mlflow_flask_secret_key", "mlflow_password")
-    found = {(secrets / name).read_text() for name in (*names, "s3_secret_key")}
-    assert len(found) == 5
+    found = {(secrets / name).read_text() for name in (*names, "s3_secret_key", "runs_secret_key")}
+    assert len(found) == 6
     assert all(len(secret) == 64 for secret in found)
 
 

@@ -2,13 +2,17 @@
 
 import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from running import command, environment
+from running import ROOT, SMALL, command, environment, train_here
 
 from service.training.checkpoint import read_checkpoint
 from service.training.retention import checkpoint_folders
+
+sys.path.insert(0, str(ROOT / "pipelines"))
+from imagenet import PIPELINE
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(280)]
 
@@ -20,29 +24,14 @@ def _limited() -> None:
 
 
 def test_the_run_ends_in_one_line_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    line = command(
-        tmp_path,
-        "name=run",
-        "--local",
-        "tracking.enabled=false",
-        "model.width=16",
-        "model.depth=18",
-    )
-    short = subprocess.run(
-        [*line, "training.duration=1ep"],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert short.returncode == 0, short.stderr
+    network = ("name=run", "tracking.enabled=false", "model.width=16", "model.depth=18")
+    assert train_here(PIPELINE, tmp_path, *SMALL, *network, "training.duration=1ep") == 0
     (first,) = checkpoint_folders(tmp_path / "run")
     assert (first / "model.safetensors").stat().st_size > LIMIT
 
-    longer = [*line, "--resume", "training.duration=2ep"]
+    longer = (*network, "--resume", "training.duration=2ep")
     refused = subprocess.run(
-        longer,
+        command(tmp_path, "--local", *longer),
         env=environment(),
         preexec_fn=_limited,  # no threads here
         capture_output=True,
@@ -59,8 +48,5 @@ def test_the_run_ends_in_one_line_and_goes_on_when_there_is_room(tmp_path: Path)
     assert checkpoint_folders(tmp_path / "run") == [first]
     read_checkpoint(first)
 
-    again = subprocess.run(
-        longer, env=environment(), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert again.returncode == 0, again.stderr
+    assert train_here(PIPELINE, tmp_path, *SMALL, *longer) == 0
     assert checkpoint_folders(tmp_path / "run")[0].name == "step_00000016"

@@ -23,7 +23,7 @@ def _wait_until(holds: Callable[[], bool], driver: "subprocess.Popen[str]") -> N
 
 
 def test_a_file_server_that_hangs_and_comes_back(tmp_path: Path) -> None:
-    options = ("name=run", "training.duration=20ep", "training.log_every=1")
+    options = ("name=run", "training.duration=10ep", "training.log_every=1")
     saving = ("checkpoint.every_steps=2", "tracking.enabled=false")
     cluster = ("cluster.num_workers=2", f"cluster.collective_timeout={TIMEOUT}")
     driver = subprocess.Popen(
@@ -51,7 +51,7 @@ def test_a_file_server_that_hangs_and_comes_back(tmp_path: Path) -> None:
     assert "and go on from the checkpoint of step" in output
     assert f"where each worker hung: {run / 'stacks'}" in output
     steps = [r.step for r in journal(tmp_path, "run") if "train/loss" in r.metrics]
-    assert steps == list(range(1, 8 * 20 + 1))
+    assert steps == list(range(1, 8 * 10 + 1))
     stacks = [file.read_text() for file in stack_files(run)]
     assert any("read_bytes" in text for text in stacks)
     assert all("train_on_worker" in text for text in stacks)

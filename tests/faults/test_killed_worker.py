@@ -18,15 +18,15 @@ from service.training.retention import checkpoint_folder, checkpoint_folders
 EVERY = 3
 OPTIONS = (
     "name=run",
-    "training.duration=10ep",
+    "training.duration=7ep",
     "training.deterministic=true",
     "training.average.enabled=true",
     "training.log_every=1",
     f"checkpoint.every_steps={EVERY}",
     "cluster.num_workers=2",
 )
-STEPS = 80
-LAST = "step_00000080"
+STEPS = 56
+LAST = "step_00000056"
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]
 
@@ -78,7 +78,7 @@ def _kill_workers_in_mid_epoch(storage: Path) -> subprocess.CompletedProcess[str
         reached = _last_step(storage)
         _wait_for_step(driver, storage, reached + 2)
         victim = _workers(psutil.Process(driver.pid))[0]
-        _wait_for_checkpoint(driver, storage, 45)
+        _wait_for_checkpoint(driver, storage, 36)
         victim.kill()
         output, _ = driver.communicate(timeout=200)
     finally:

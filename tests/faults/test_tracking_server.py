@@ -3,6 +3,7 @@
 import resource
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from inspect import signature
@@ -23,12 +24,15 @@ from histories import (
     wait_for_threads,
 )
 from mlflow.tracking import MlflowClient
-from running import command, environment, run_pipeline
+from running import ROOT, SMALL, command, environment, train_here
 from serving import FaultyProxy, MlflowServer, but_health, passed, silent
 
 from service.tracking.outbox import count_undelivered
 from service.tracking.request import RunRequest
 from service.tracking.tracker import RunTracker, end_run, start_run
+
+sys.path.insert(0, str(ROOT / "pipelines"))
+from imagenet import PIPELINE
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(200)]
 
@@ -160,10 +164,10 @@ def test_a_run_whose_server_hangs_ends_well_and_is_delivered_by_resuming(
     proxy: FaultyProxy, client: MlflowClient, tmp_path: Path
 ) -> None:
     address = (f"tracking.uri={proxy.uri}", "tracking.experiment=hangs", "tracking.ship_every=0.1")
-    options = ("--local", "name=run", "training.duration=150ep", *address)
+    options = ("name=run", "training.duration=60ep", *address)
     folder = tmp_path / "run"
     run = subprocess.Popen(
-        command(tmp_path, *options), env=environment(), stdout=subprocess.PIPE, text=True
+        command(tmp_path, "--local", *options), env=environment(), stdout=subprocess.PIPE, text=True
     )
     wait_for(lambda: (folder / "delivered.json").exists())
     proxy.fault = silent
@@ -177,7 +181,7 @@ def test_a_run_whose_server_hangs_ends_well_and_is_delivered_by_resuming(
     assert count_undelivered(folder) > 0
 
     proxy.fault = passed
-    assert run_pipeline(tmp_path, "--resume", *options).returncode == 0
+    assert train_here(PIPELINE, tmp_path, "--resume", *SMALL, *options) == 0
     assert nothing_waits(folder)
     experiment = client.get_experiment_by_name("hangs")
     assert experiment is not None
@@ -185,7 +189,7 @@ def test_a_run_whose_server_hangs_ends_well_and_is_delivered_by_resuming(
     assert recorded.info.status == "FINISHED"
     for name in (LOSS, "val/top1"):
         assert stored(client, recorded.info.run_id, name) == journalled(folder, name)
-    assert journalled(folder, LOSS)[-1][1] == 8 * 150
+    assert journalled(folder, LOSS)[-1][1] == 8 * 60
 
 
 @pytest.mark.slow

@@ -55,6 +55,7 @@ sys.meta_path.insert(0, Blocked())
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_is_registered_and_served_without_torch_and_the_project(tmp_path: Path) -> None:
     """Measured: probabilities differ by 0.003, because Pillow rounds otherwise."""
     storage = tmp_path / "runs"
@@ -87,6 +88,13 @@ def test_a_run_is_registered_and_served_without_torch_and_the_project(tmp_path: 
         assert done.returncode == 0, done.stderr
         lines = (tmp_path / "c" / "predictions.jsonl").read_text().splitlines()
         predicted = [json.loads(line)["classes"] for line in lines]
+        # So is the exported folder, and both know their run.
+        for source, name in ((f"models:/{MODEL}@champion", "registered"), (tmp_path / "b", "file")):
+            line = ["--checkpoint", str(source), "--name", name, f"storage.path={storage}"]
+            done = running.run([*running.program("evaluate"), *line, tracking])
+            assert done.returncode == 0, done.stderr
+            measured = client.get_run(run.info.run_id).data.metrics
+            assert measured[f"evaluation/{name}/top1"] == measured["val/top1"]
         with served(tmp_path, server.uri) as model:
             check_answers(model, pictures, predicted)
     finally:

@@ -11,7 +11,6 @@ import pytest
 import running
 from making_runs import state_of
 
-from service.cluster.pipeline import run_pipeline
 from service.inspection.command import inspect
 from service.tracking.client import connect
 from service.tracking.used import read_used
@@ -25,8 +24,7 @@ _SMALLER = ("data.train_pictures=64", "data.evaluation_pictures=31", "training.d
 
 
 def train(storage: Path, *options: str) -> None:
-    place = ("--local", f"storage.path={storage}", "data.loading_processes=0")
-    assert run_pipeline(PIPELINE, [*place, *running.SMALL, *_SMALLER, *options]) == 0
+    assert running.train_here(PIPELINE, storage, *running.SMALL, *_SMALLER, *options) == 0
 
 
 @pytest.fixture(scope="module")

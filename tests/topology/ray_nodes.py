@@ -1,4 +1,7 @@
-"""A Ray cluster of a head without cores and two nodes of one core, with a token."""
+"""A Ray cluster of a head without cores and two nodes of one core, with a token.
+
+Each node has a home folder of its own, as each machine has: runs are shared by the store alone.
+"""
 
 import os
 import shutil
@@ -58,12 +61,20 @@ def start_ray(
     folder: Path,
     secrets: Path,
     ports: Sequence[int],
-    tracking: Mapping[str, str],
+    variables: Mapping[str, str],
 ) -> RayCluster:
-    """Starts the nodes with the commands of compose, on ports and in a folder of their own."""
+    """Starts the nodes with the commands of compose, on ports and in a folder of their own.
+
+    Args:
+        processes: Where they are started.
+        folder: Where their files go.
+        secrets: The folder of secrets.
+        ports: Of Ray's servers.
+        variables: What compose gives the nodes in their environment.
+    """
     place = installed_project(folder)
     token = secrets / "ray_token"
-    environment = _environment(folder, token, tracking)
+    environment = _environment(folder, token, variables)
     port, dashboard, client, *agents = ports
     temporary = str(folder / "r")
     head = changed(
@@ -84,7 +95,10 @@ def start_ray(
             address=f"127.0.0.1:{port}",
             dashboard_agent_listen_port=str(agent),
             num_cpus="1",
+            # In one folder the nodes would unpack uploaded code over each other's.
+            temp_dir=str(folder / f"r{number}"),
         )
+        environment = _environment(folder, token, variables, f"home-{number}")
         processes.start(
             f"worker-{number}", [str(SCRIPTS / worker[0]), *worker[1:]], environment, place
         )
@@ -97,12 +111,17 @@ def _well(url: str) -> bool:
     return status(url) == 200
 
 
-def _environment(folder: Path, token: Path | None, more: Mapping[str, str]) -> dict[str, str]:
+def _environment(
+    folder: Path, token: Path | None, more: Mapping[str, str], home_folder: str = "home"
+) -> dict[str, str]:
     """Returns the environment of a machine: a home of its own, and a token or none."""
-    foreign = ("RAY_", "MLFLOW_")
+    foreign = ("RAY_", "MLFLOW_", "AWS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    home = folder / ("home" if token else "stranger")
+    home = folder / (home_folder if token else "stranger")
     home.mkdir(exist_ok=True)
+    if token and not (home / ".mlflow").exists():
+        # What containers mount into the home folder.
+        shutil.copytree(folder / "home" / ".mlflow", home / ".mlflow")
     found = {
         **kept,
         "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",

@@ -7,6 +7,7 @@ the cluster's API. Needs `pip install -e '.[docker]'`; takes about three minutes
     python tests/topology/run.py
 """
 
+import configparser
 import shlex
 import shutil
 import subprocess
@@ -37,8 +38,9 @@ JOB = [
     *SMALL,
     "training.duration=1ep",
     "tracking.system_metrics_every=1",
+    "storage.path=s3://runs/service",
 ]
-"""A run of 8 steps on two nodes."""
+"""A run of 8 steps on two nodes, whose checkpoints go to the object store."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,13 @@ class Topology:
     mlflow: str
     ray: RayCluster
 
-    @property
-    def storage(self) -> Path:
-        """The folder of runs that all nodes see."""
-        return self.folder / "service" / "runs"
+    def check_run(self, name: str) -> str:
+        """Compares each file of a run's last checkpoint in the object store with the manifest."""
+        place = self.folder / "downloaded"
+        self.objects.download("runs", place)
+        newest = checkpoint_folders(place / "service" / name)[0]
+        read_checkpoint(newest)
+        return newest.name
 
 
 def make_secrets(folder: Path, database_port: int) -> Path:
@@ -82,8 +87,13 @@ def start(processes: Processes, folder: Path) -> Topology:
     database = start_postgres(processes, folder, secrets, database_port)
     objects = start_objects(processes, folder, secrets, objects_port)
     mlflow = start_mlflow(processes, folder, secrets, objects, mlflow_port)
-    tracking = {"MLFLOW_TRACKING_URI": mlflow}
-    ray = start_ray(processes, folder, secrets, ray_ports, tracking)
+    variables = {
+        "MLFLOW_TRACKING_URI": mlflow,
+        "AWS_ENDPOINT_URL": objects.url,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_SHARED_CREDENTIALS_FILE": str(secrets / "runs_credentials"),
+    }
+    ray = start_ray(processes, folder, secrets, ray_ports, variables)
     return Topology(folder, secrets, database, objects, mlflow, ray)
 
 
@@ -102,9 +112,24 @@ def job_of_the_installed_project(topology: Topology) -> str:
     """`ray job submit -- python pipelines/imagenet.py`, from anywhere."""
     done = topology.ray.submit([*JOB, "name=installed"], cwd=topology.folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    newest = checkpoint_folders(topology.storage / "installed")[0]
-    read_checkpoint(newest)  # compares each file with the manifest
-    return f"{newest.name} is whole in the folder of runs"
+    newest = topology.check_run("installed")
+    # Rank 0 and the driver were on different machines.
+    told = [line for line in done.stdout.splitlines() if "top1" in line and "epoch 1.0/1" in line]
+    assert len(told) == 1, done.stdout
+    keys = configparser.ConfigParser()
+    keys.read(topology.secrets / "runs_credentials")
+    assert keys["default"]["aws_secret_access_key"] not in done.stdout + done.stderr
+    return f"{newest} is whole in the object store"
+
+
+def job_goes_on_from_the_store(topology: Topology) -> str:
+    """A longer run of the same name continues, though no machine has a copy of it any more."""
+    for home in topology.folder.glob("home*"):
+        shutil.rmtree(home / ".cache" / "service", ignore_errors=True)
+    longer = [*JOB, "--resume", "name=installed", "training.duration=2ep"]
+    done = topology.ray.submit(longer, cwd=topology.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return f"{topology.check_run('installed')} after both epochs"
 
 
 def job_of_a_checkout(topology: Topology) -> str:
@@ -122,9 +147,9 @@ def job_of_a_checkout(topology: Topology) -> str:
     *uploaded, place, imported = answer.split()[1:]
     assert not {"runs", ".git"} & set(uploaded), uploaded
     assert imported.startswith(place), f"the job imported {imported}"
-    storage = f"storage.path={topology.storage}"
-    done = topology.ray.submit([*JOB, "name=uploaded", storage], "--working-dir", ".", cwd=checkout)
+    done = topology.ray.submit([*JOB, "name=uploaded"], "--working-dir", ".", cwd=checkout)
     assert done.returncode == 0, done.stdout + done.stderr
+    topology.check_run("uploaded")
     return "the uploaded code ran; runs and history stayed behind"
 
 
@@ -140,9 +165,35 @@ def kept_by_the_servers(topology: Topology) -> str:
     assert set(workers) == {(2.0,)}, workers
     jobs = topology.database.ask("select value from tags where key = 'ray.submission_id'")
     assert len(jobs) == 2, jobs
-    sizes = topology.objects.sizes()
+    repeated = topology.database.ask(
+        "select key, step from metrics where key = 'train/loss'"
+        " group by run_uuid, key, step having count(*) > 1"
+    )
+    assert not repeated, repeated
+    sizes = topology.objects.sizes("mlflow")
     assert any(name.endswith("config.yaml") for name in sizes), sorted(sizes)
     return f"{rows[0][2]} and {rows[1][2]} metrics, {len(sizes)} objects"
+
+
+def job_that_is_stopped(topology: Topology) -> str:
+    """`ray job stop` reaches rank 0, which is on another machine than the driver."""
+    wait_for_stop = '{"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}}'
+    options = ["--no-wait", "--submission-id=stopped", f"--runtime-env-json={wait_for_stop}"]
+    endless = [*JOB, "name=stopped", "training.duration=1000000st", "training.log_every=1"]
+    begun = topology.ray.submit(endless, *options, cwd=topology.folder)
+    assert begun.returncode == 0, begun.stdout + begun.stderr
+    until = time.monotonic() + 240
+    while not any("stopped/metrics" in name for name in topology.objects.sizes("runs")):
+        assert time.monotonic() < until
+        time.sleep(1)
+    stop = ["job", "stop", f"--address={topology.ray.dashboard}", "stopped"]
+    done = topology.ray.ray(*stop, cwd=topology.folder, token=topology.ray.token)
+    assert done.returncode == 0, done.stdout + done.stderr
+    step = topology.check_run("stopped")
+    assert not any("/stopped/driver" in name for name in topology.objects.sizes("runs"))
+    question = "select status from runs where name = 'stopped'"
+    assert topology.database.ask(question) == [("KILLED",)]
+    return f"{step} was saved, and the run closed as KILLED"
 
 
 def notice_of_an_end(topology: Topology) -> str:
@@ -161,8 +212,10 @@ def notice_of_an_end(topology: Topology) -> str:
 CHECKS: list[Callable[[Topology], str]] = [
     closed_to_strangers,
     job_of_the_installed_project,
+    job_goes_on_from_the_store,
     job_of_a_checkout,
     kept_by_the_servers,
+    job_that_is_stopped,
     notice_of_an_end,
 ]
 

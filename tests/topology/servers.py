@@ -19,7 +19,7 @@ from shipped import DOCKER, changed, service_command
 SCRIPTS = Path(sys.executable).parent
 """Where this environment's programs are."""
 
-BUCKET = "mlflow"
+BUCKETS = ("mlflow", "runs")
 
 
 def status(url: str, **headers: str) -> int | None:
@@ -140,13 +140,20 @@ class ObjectStore:
             aws_secret_access_key=keys["default"]["aws_secret_access_key"],
         )
 
-    def make_bucket(self) -> None:
-        """Makes the bucket that MLflow writes to."""
-        self._client().create_bucket(Bucket=BUCKET)
+    def make_buckets(self) -> None:
+        """Makes the buckets for MLflow's files and for runs."""
+        for bucket in BUCKETS:
+            self._client().create_bucket(Bucket=bucket)
 
-    def sizes(self) -> dict[str, int]:
-        """Returns the bytes of each object."""
-        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    def download(self, bucket: str, folder: Path) -> None:
+        """Copies all objects of a bucket into a folder."""
+        for name in self.sizes(bucket):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            self._client().download_file(bucket, name, str(folder / name))
+
+    def sizes(self, bucket: str) -> dict[str, int]:
+        """Returns the bytes of each object of a bucket."""
+        pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return {found["Key"]: found["Size"] for page in pages for found in page.get("Contents", [])}
 
 
@@ -156,7 +163,7 @@ def start_objects(processes: Processes, folder: Path, secrets: Path, port: int) 
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     processes.start("objects", command, os.environ, folder)
     processes.wait("the object store", lambda: status(store.url) is not None)
-    store.make_bucket()
+    store.make_buckets()
     return store
 
 

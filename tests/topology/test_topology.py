@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from running import environment
 
-NEEDED = ("boto3", "flask_wtf", "moto", "psycopg")
+NEEDED = ("boto3", "flask_wtf", "moto", "psycopg", "s3fs")
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from service.config.errors import ConfigurationError
+from service.tracking.origin import origin_of
 from service.tracking.registering import Registration, check_registry, register
 from service.tracking.weights import local_weights
 
@@ -17,8 +18,7 @@ def registration(folder: Path, **changes: object) -> Registration:
         "experiment": "woods",
         "name": "trees",
         "alias": "champion",
-        "source": "runs/trees/step_00000001",
-        "checkpoint": folder / "trees" / "step_00000001",
+        "origin": origin_of("runs/trees/step_00000001", folder / "trees" / "step_00000001", {}),
         "description": "ema weights",
     }
     return Registration(**{**values, **changes})  # type: ignore[arg-type]  # as the test says

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from service.tracking.journal import system_journal
 from service.tracking.records import MetricRecord, read_records
 from service.tracking.system_metrics import SystemMetrics
 
@@ -21,7 +22,9 @@ def wait_for_samples(folder: Path, count: int) -> list[MetricRecord]:
 
 
 def test_a_node_is_sampled_many_times_in_a_step(tmp_path: Path) -> None:
-    monitor = SystemMetrics(tmp_path, "node 1/é[0]", 0.02, lambda: 7)
+    monitor = SystemMetrics(
+        tmp_path / system_journal("node 1/é[0]"), "node 1/é[0]", 0.02, lambda: 7
+    )
     monitor.start()
     records = wait_for_samples(tmp_path, 3)
     monitor.close()
@@ -38,7 +41,7 @@ def test_a_node_is_sampled_many_times_in_a_step(tmp_path: Path) -> None:
 
 def test_samples_carry_the_current_step_and_end_when_closed(tmp_path: Path) -> None:
     steps = iter(range(100, 10_000))
-    monitor = SystemMetrics(tmp_path, "a", 0.02, lambda: next(steps))
+    monitor = SystemMetrics(tmp_path / system_journal("a"), "a", 0.02, lambda: next(steps))
     monitor.start()
     wait_for_samples(tmp_path, 3)
     monitor.close()
@@ -52,7 +55,7 @@ def test_a_monitor_that_fails_leaves_the_training_alone(tmp_path: Path) -> None:
     def step() -> int:
         raise RuntimeError("no step yet")
 
-    monitor = SystemMetrics(tmp_path, "a", 0.02, step)
+    monitor = SystemMetrics(tmp_path / system_journal("a"), "a", 0.02, step)
     monitor.start()
     monitor.close()
     assert samples(tmp_path) == []

@@ -10,10 +10,14 @@ from service.tracking.tracker import RunTracker
 from service.tracking.used import USED, keep_used, read_used
 
 
+def keep(folder: Path, request: RunRequest) -> None:
+    keep_used(folder, request.config_digest, request.tags, request.datasets)
+
+
 def test_each_change_is_a_line(tmp_path: Path, request_at: RunRequest) -> None:
     other = replace(request_at, tags={"mlflow.source.git.commit": "4567def"})
     for request in (request_at, request_at, other, other):
-        keep_used(tmp_path, request)
+        keep(tmp_path, request)
     first, second = read_used(tmp_path)
     assert first.tags == request_at.tags
     assert first.config_digest == request_at.config_digest
@@ -23,17 +27,17 @@ def test_each_change_is_a_line(tmp_path: Path, request_at: RunRequest) -> None:
 
 
 def test_a_line_cut_off_costs_no_other(tmp_path: Path, request_at: RunRequest) -> None:
-    keep_used(tmp_path, request_at)
+    keep(tmp_path, request_at)
     whole = (tmp_path / USED).read_bytes()
     (tmp_path / USED).write_bytes(whole + whole[:50])
     other = replace(request_at, tags={})
-    keep_used(tmp_path, other)
+    keep(tmp_path, other)
     assert [used.tags for used in read_used(tmp_path)] == [request_at.tags, {}]
 
 
 def test_no_credentials_are_kept(tmp_path: Path, request_at: RunRequest) -> None:
     split = replace(request_at.datasets[0], source="s3://user:geheim@host/data")
-    keep_used(tmp_path, replace(request_at, datasets=(split,)))
+    keep(tmp_path, replace(request_at, datasets=(split,)))
     assert "geheim" not in (tmp_path / USED).read_text()
 
 

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import shutil
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +72,18 @@ def assert_same_tensors(first: dict[str, Tensor], second: dict[str, Tensor]) -> 
     for name, tensor in first.items():
         assert (tensor.dtype, tensor.shape) == (second[name].dtype, second[name].shape), name
         assert raw(tensor) == raw(second[name]), name
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o022, 0o644), (0o007, 0o660)])
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path, umask: int, rights: int) -> None:
+    """By itself safetensors writes files for their owner alone."""
+    before = os.umask(umask)
+    try:
+        write_checkpoint(tmp_path / "c", content())
+    finally:
+        os.umask(before)
+    found = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "c").iterdir()}
+    assert found == dict.fromkeys(FILES, rights)
 
 
 def test_everything_comes_back_bit_for_bit(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The loop in several processes: DDP over gloo gives what one process gives."""
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -61,8 +62,9 @@ def _work(
     task = _task(rank, world_size, divided=divided)
     task.poisoned = poisoned
     worker = Silent(local_worker(folder, Recorder(), how), rank, world_size)
-    train(task, worker, how)
+    figures = train(task, worker, how)
     torch.save(task.model.state_dict(), folder / f"rank{rank}.pt")
+    (folder / f"rank{rank}.json").write_text(json.dumps(figures))
     dist.destroy_process_group()
 
 
@@ -106,12 +108,18 @@ def test_nan_on_one_rank_skips_the_step_on_all(tmp_path: Path) -> None:
 
 def test_one_worker_does_what_two_would_do_with_the_same_micro_batches(tmp_path: Path) -> None:
     """Also where batch normalisation and dropout see micro-batches: an elastic run goes on so."""
-    two = _train(tmp_path / "two", 2, divided=True)[0]
+    two, other = _train(tmp_path / "two", 2, divided=True)
     how = settings(accumulation=2)
     alone = ToyTask(how.training)
     train(alone, local_worker(tmp_path / "one", Recorder(), how), how)
     for name, parameter in alone.model.named_parameters():
         torch.testing.assert_close(two[name], parameter.detach(), rtol=1e-4, atol=1e-5)
+    # Each worker has normalised its own micro-batches; evaluation is rank 0's network on both.
+    assert torch.equal(two["1.running_mean"], other["1.running_mean"])
+    figures = [json.loads((tmp_path / "two" / f"rank{r}.json").read_text()) for r in range(2)]
+    timed = {name for name in figures[0] if name.startswith("time/")}
+    assert figures[0].keys() - timed >= {"val/top1", "val/ema_top1"}
+    assert all(figures[0][name] == figures[1][name] for name in figures[0].keys() - timed)
 
 
 def test_gradients_sent_as_bf16_differ_by_their_rounding_and_stay_the_same_on_all_workers(

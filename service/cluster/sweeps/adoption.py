@@ -8,6 +8,7 @@ from service.storage.atomic import whole_folder
 from service.training.checkpoint_files import remove_checkpoint
 from service.training.retention import checkpoint_folder, checkpoint_folders
 
+_ADOPTED = "adopted"
 _PATIENCE = 120.0  # seconds a checkpoint may take to be written
 
 
@@ -27,7 +28,7 @@ def adopt(folder: Path, donor: Path, step: int) -> Path:
     Raises:
         TimeoutError: The other run's checkpoint does not appear.
     """
-    source, target = checkpoint_folder(donor, step), checkpoint_folder(folder / "adopted", step)
+    source, target = checkpoint_folder(donor, step), checkpoint_folder(folder / _ADOPTED, step)
     _wait_for(source)
     remove_checkpoint(target)
     with whole_folder(target) as unfinished:
@@ -36,6 +37,16 @@ def adopt(folder: Path, donor: Path, step: int) -> Path:
         if adopted != target:
             remove_checkpoint(adopted)
     return target
+
+
+def forget_adopted(folder: Path) -> None:
+    """Removes what a run adopted, once it is over: nobody goes on from that any more.
+
+    Args:
+        folder: Folder of the run.
+    """
+    if (folder / _ADOPTED).is_dir():
+        shutil.rmtree(folder / _ADOPTED)
 
 
 def _wait_for(folder: Path) -> None:

@@ -9,6 +9,7 @@ from service.config.errors import ConfigurationError
 from service.config.loading import read_mapping, to_yaml
 from service.config.sweep_files import SweepFile
 from service.storage.atomic import whole_file
+from service.storage.working_copy import bring, bring_each, store_answering, told
 
 CONFIG = "sweep.yaml"
 _LEDGER = "trials.jsonl"
@@ -25,6 +26,8 @@ def new_name(search: str) -> str:
 
 def exists(folder: Path) -> bool:
     """Tells whether a sweep was begun in the folder."""
+    with store_answering():
+        bring(folder / CONFIG)
     return (folder / CONFIG).is_file()
 
 
@@ -34,9 +37,13 @@ def newest(storage: Path) -> str:
     Raises:
         ConfigurationError: There is none.
     """
+    with store_answering():
+        bring_each(storage, CONFIG)
     found = sorted(storage.glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise ConfigurationError(f"--resume: no sweep in {storage}; start one without --resume")
+        raise ConfigurationError(
+            f"--resume: no sweep in {told(storage)}; start one without --resume"
+        )
     return found[-1].parent.name
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.cluster import runs
 from service.cluster.job import Job, stop_file
 from service.cluster.ray_run import run_on_ray
 from service.cluster.resources import Plan
+from service.cluster.run_copy import begin_copy, drivers_mirror
+from service.storage.working_copy import withdraw
 from service.tracking.journal import METRICS_JOURNAL
 from service.tracking.records import JournalReader, MetricRecord
 
@@ -63,7 +66,9 @@ class LiveRun:
         self._began = time.time()
         self._first_step_at = math.nan
         self._error: BaseException | None = None
-        stop_file(job.folder).unlink(missing_ok=True)
+        begin_copy(job.folder)
+        runs.record(job.folder, job.config)
+        withdraw(stop_file(job.folder))
         live_file(job.folder).touch()
         self._thread = threading.Thread(target=self._train, name=job.name, daemon=True)
         self._thread.start()
@@ -121,7 +126,8 @@ class LiveRun:
 
     def _train(self) -> None:
         try:
-            run_on_ray(self._job, self._plan, lone=False)
+            with drivers_mirror(self._job, alone=self._plan.nodes == 1):
+                run_on_ray(self._job, self._plan, lone=False)
         except BaseException as error:
             # Raised in the thread that asks for the next evaluation.
             self._error = error

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from math import ceil
 from typing import TextIO
 
-from service.cluster.console import duration_text
 from service.cluster.sweeps.sweep import Sweep
+from service.data.progress import duration_text
 from service.search.ledger import Ledger
 from service.search.trials import Trial, ranked
 

@@ -64,7 +64,7 @@ def _configuration(default: Path, command: Command) -> SweepFile:
     config = _loaded(command.files or (default,), command.overrides)
     if "resume" not in command.flags:
         return config
-    storage = absolute_storage(config.storage.path)
+    storage = absolute_storage(config.storage)
     name = config.name or folders.newest(storage)
     if not folders.exists(storage / name):
         return config

@@ -1,6 +1,6 @@
 """The summary run of a sweep: what was searched, what was found, and how to train the winner."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +17,15 @@ from service.search.report.writing import write_report
 from service.search.trials import ranked
 from service.tracking.address import reachable, redact
 from service.tracking.client import TrackingUnavailableError
+from service.tracking.delivery import kept_already
 from service.tracking.links import compare_url
 from service.tracking.parameters import Params
 from service.tracking.request import RunRequest
 from service.tracking.runs import StartedRun, Status
 from service.tracking.sweep_runs import runs_with_tag, set_tags, store_files
-from service.tracking.tracker import RunTracker, end_run, start_run
+from service.tracking.tracker import RunTracker, close_ahead, end_run, start_run
+
+_STOPPED = "asked to stop; --resume goes on"
 
 
 class Summary:
@@ -31,15 +34,22 @@ class Summary:
     Args:
         sweep: The sweep.
         ledger: Its trials.
+        keep: Called before anything is sent to MLflow; see `Delivery`.
     """
 
-    def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
+    def __init__(
+        self, sweep: Sweep, ledger: Ledger, keep: Callable[[], None] = kept_already
+    ) -> None:
         self._sweep = sweep
+        self._keep = keep
         self._ledger = ledger
         self._request = _request(sweep)
         self._started = self._start()
         self._tracker = RunTracker(
-            sweep.folder, self._request, run_id=self._started.run_id if self._started else None
+            sweep.folder,
+            self._request,
+            run_id=self._started.run_id if self._started else None,
+            keep=keep,
         )
         self._ended = False
         self.files: list[Path] = []
@@ -57,7 +67,7 @@ class Summary:
         self._tracker.close()
         if not self._ended and self._request is not None:
             reason = f"{type(error).__name__}: {error}"
-            end_run(self._sweep.folder, self._request, "FAILED", reason=reason)
+            end_run(self._sweep.folder, self._request, "FAILED", reason=reason, keep=self._keep)
 
     def log(self) -> None:
         """Records the best value so far and what was spent on it."""
@@ -86,13 +96,25 @@ class Summary:
         files = [*self.files, *best, sweep.folder / folders.CONFIG]
         problems = [store_files(sweep.folder, self._request, files), self._mark_trials()]
         status: Status = "KILLED" if stopped else "FINISHED"
-        reason = "asked to stop; --resume goes on" if stopped else None
+        reason = _STOPPED if stopped else None
         problems.append(
-            end_run(sweep.folder, self._request, status, reason=reason, tags=self._tags())
+            end_run(
+                sweep.folder,
+                self._request,
+                status,
+                reason=reason,
+                tags=self._tags(),
+                keep=self._keep,
+            )
         )
         for problem in problems:
             if problem is not None:
                 announce(f"warning: {problem}")
+
+    def close_ahead(self) -> None:
+        """Closes the run before the sweep has ended: its driver may be killed at any moment."""
+        if self._request is not None and self._started is not None:
+            close_ahead(self._request, self._started.run_id, "KILLED", _STOPPED)
 
     def compare_address(self) -> str | None:
         """Returns the address of MLflow's page that compares the trials, if MLflow answers."""

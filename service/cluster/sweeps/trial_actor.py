@@ -2,18 +2,19 @@
 
 import math
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from service.cluster.job import Job
-from service.cluster.runs import record
 from service.cluster.sweeps.live_run import Evaluation, LiveRun
 from service.cluster.sweeps.sweep import Sweep
 from service.cluster.turns import write_turn
 from service.config.failures import root_cause
 from service.search.trials import Point
+from service.storage.working_copy import publish
 
 KNOWN = "known_epochs"
 """Key of a trial's configuration in Tune, beside the paths of its values: epochs whose results an
@@ -94,7 +95,6 @@ class TrialActor(tune.Trainable):
         job = self._job()
         if (job.folder / FAILURE).exists():
             raise RuntimeError("the trial failed before")
-        record(job.folder, job.config)
         return LiveRun(job, self._sweep.plan.each, self._sweep.search.metric, self._known)
 
     def _end_run(self) -> None:
@@ -136,6 +136,8 @@ class TrialActor(tune.Trainable):
         folder = self._sweep.trial_folder(self._number)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAILURE).write_text(text, "utf-8")
+        with suppress(OSError):  # the sweep's ledger has the reason
+            publish(folder / FAILURE)
         epoch = self._last.epoch if self._last else 0.0
         return {
             EPOCH: epoch,

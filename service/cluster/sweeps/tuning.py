@@ -8,6 +8,7 @@ from math import floor
 from ray import tune
 
 from service.cluster.console import announce
+from service.cluster.session import HEAD
 from service.cluster.sweeps import folders
 from service.cluster.sweeps.budget import Budget
 from service.cluster.sweeps.ending import Ending
@@ -23,9 +24,8 @@ from service.config.sweep_files import RECIPES, recipe_tree
 from service.search.ledger import Ledger
 from service.search.proposals import Proposals
 from service.search.repair import Repair
+from service.storage.working_copy import told
 
-# Every cluster has one of these, on its head node, whatever else it has.
-_HEAD = "node:__internal_head__"
 _MOST_AT_ONCE = 25
 
 
@@ -54,6 +54,7 @@ class Tuning:
         self._ledger = ledger
         self._proposals = proposals
         self._budget = Budget(sweep.search.budget, ledger)
+        self._ending = Ending(sweep)
         self.gaps: list[float] = []
         """Seconds from free room to a trial's first step, for each trial that began."""
 
@@ -66,6 +67,10 @@ class Tuning:
         """Asks it to save and end."""
         self._budget.asked_to_stop = True
 
+    def close_ahead(self) -> None:
+        """Closes the trials' runs in MLflow before these have ended; see `Ending.close_ahead`."""
+        self._ending.close_ahead(self._ledger)
+
     def run(self, log: Callable[[], None]) -> None:
         """Runs until every trial has ended, the budget is spent, or it is asked to stop.
 
@@ -74,7 +79,7 @@ class Tuning:
         """
         ledger, total = self._ledger, self._proposals.total
         table = LiveTable(self._sweep, ledger, lambda: self._budget.elapsed, total)
-        ending = Ending(self._sweep)
+        ending = self._ending
         population = self._population()
         following = Following(
             self._sweep, ledger, self._proposals, self._budget, ending, table, log, population
@@ -98,7 +103,7 @@ class Tuning:
         plan = self._sweep.plan
         announce(
             f"{left} trials of {self._sweep.length.epochs:g} epochs, {plan.concurrent} at a time, "
-            f"{plan.each.num_workers} worker(s) each, folder {self._sweep.folder}"
+            f"{plan.each.num_workers} worker(s) each, folder {told(self._sweep.folder)}"
         )
         return True
 
@@ -122,7 +127,7 @@ class Tuning:
         live = self._proposals.total if population else sweep.plan.concurrent
         proposing = Proposing(ledger, self._proposals, live, population=population is not None)
         tune.run(
-            tune.with_resources(actor, tune.PlacementGroupFactory([{"CPU": 0, _HEAD: share}])),
+            tune.with_resources(actor, tune.PlacementGroupFactory([{"CPU": 0, HEAD: share}])),
             name=folders.tune_folder(sweep.folder).name,
             storage_path=str(sweep.folder),
             metric=METRIC,

@@ -8,6 +8,7 @@ import pytest
 
 from service.cluster.applications import CLASSIFICATION
 from service.cluster.driver_lock import Claim
+from service.cluster.driver_marks import FileMark
 from service.cluster.job import Facts
 from service.cluster.resources import Plan, TrialPlan
 from service.cluster.sweeps.sweep import Sweep
@@ -44,7 +45,9 @@ def make_sweep(tmp_path: Path) -> MakeSweep:
     def made(*overrides: str) -> Sweep:
         config = load_sweep([], [*_RECIPE, *overrides])
         plan = TrialPlan(Plan(1, 1, 0, 1), 2)
-        claim = Claim(tmp_path / "a-sweep" / "driver.json", "nobody else's")
+        claim = Claim(
+            tmp_path / "a-sweep", FileMark(tmp_path / "a-sweep" / "driver.json"), "nobody else's"
+        )
         sweep = Sweep(config, tmp_path, CLASSIFICATION, Facts(256, ()), plan, None, claim)
         sweep.folder.mkdir(exist_ok=True)
         return sweep

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import torch
 
 from service.cluster.sweeps import adoption
 from service.cluster.sweeps.adoption import adopt
+from service.cluster.sweeps.ending import remove_losers
+from service.cluster.sweeps.sweep import Sweep
+from service.search.ledger import Ledger
 from service.training.checkpoint import (
     CheckpointContent,
     newest_valid,
@@ -79,6 +83,34 @@ def test_a_checkpoint_that_is_still_written_is_waited_for(tmp_path: Path) -> Non
     writer.start()
     assert weight(adopt(tmp_path / "mine", tmp_path / "other", 4)) == 2.0
     writer.join()
+
+
+def test_what_a_trial_adopted_goes_when_it_ended(
+    make_sweep: Callable[..., Sweep], ledger: Ledger, train: Callable[..., None]
+) -> None:
+    sweep = make_sweep("sweep.keep=1")
+    save(sweep.folder / "donor", 4, 2.0)
+    for number, value in ((1, 80.0), (2, 70.0), (3, 60.0)):
+        ledger.propose({"optimizer.lr": 0.1})
+        train(number, value)
+        save(sweep.trial_folder(number), 8, value)
+        adopt(sweep.trial_folder(number), sweep.folder / "donor", 4)
+    ledger.end(1, "finished", None, {})
+    ledger.end(2, "stopped", "by pbt", {})
+    remove_losers(sweep, ledger.trials)
+    assert [_left(sweep, number) for number in (1, 2, 3)] == [
+        ["step_00000008"],  # the best one
+        [],
+        ["adopted/step_00000004", "step_00000008"],  # it may start again
+    ]
+
+
+def _left(sweep: Sweep, number: int) -> list[str]:
+    """Returns the checkpoints in a trial's folder, and folders that hold none."""
+    folder = sweep.trial_folder(number)
+    empty = [path for path in folder.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    kept = [path.parent for path in folder.rglob("manifest.json")]
+    return sorted(str(path.relative_to(folder)) for path in (*kept, *empty))
 
 
 def test_one_that_does_not_appear_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
