@@ -7,6 +7,7 @@ copy may lack files and may be deleted.
 """
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,9 @@ def working_copy(address: str, parent: Path) -> Path:
         address: As `checked_address` returns it.
         parent: Folder of such folders.
     """
-    folder = parent / address.replace("://", "-").replace("/", "-")
+    # Without the digest, s3://a/b-c and s3://a-b/c would share a folder.
+    digest = hashlib.blake2b(address.encode(), digest_size=4).hexdigest()
+    folder = parent / f"{address.replace('://', '-').replace('/', '-')}-{digest}"
     mark = folder / _MARK
     if not mark.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def test_a_job_finds_the_copies_of_the_machine_it_comes_to(tmp_path: Path) -> No
     length = RunLength(10, 1, Duration(1, "ep"))
     job = Job(config, tmp_path / "drivers", CLASSIFICATION, length, None)
     here = job.here()
-    assert here.folder == tmp_path / "here" / "memory-bucket-runs" / "run"
+    assert here.folder == working_copy("memory://bucket/runs", tmp_path / "here") / "run"
     here.folder.mkdir()
     assert not here.is_here
     here.settle_here()
