@@ -31,7 +31,7 @@ OPTIONS = (
 )
 LAST = "step_00000040"
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]
+pytestmark = pytest.mark.timeout(280)
 
 
 def steps_in_store(address: str) -> list[int]:
@@ -96,6 +96,7 @@ def check_record(uri: str, address: str) -> None:
     assert steps_in_store(address) == list(range(1, 41))
 
 
+@pytest.mark.faults
 def test_a_run_goes_on_where_the_machine_and_its_disk_were_lost(
     tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
