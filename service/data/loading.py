@@ -93,8 +93,7 @@ def training_batches(
     )
     views = training_views(pictures, config)
     processes = loading_processes if views.needs_processes else 0
-    requests = training_requests(order, positions)
-    batches = _load(views, requests, config, processes)
+    batches = _load(views, training_requests(order, positions), config, processes)
     if isinstance(pictures, StreamedPictures):
         return copied_meanwhile(pictures.plan, batches)
     return batches

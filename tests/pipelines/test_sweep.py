@@ -301,21 +301,3 @@ def test_bad_input_is_one_line_before_anything_starts(
     assert len(lines) == 1
     assert lines[0].startswith(f"error: {message}") or message in lines[0]
     assert not (storage / "sweep").exists()
-
-
-def test_the_resolved_sweep_is_a_valid_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_sweep_pipeline(DEFAULT, ["--print-config", "sweep.keep=7"]) == 0
-    printed = capsys.readouterr().out
-    again = _written(tmp_path / "again.yaml", printed)
-    assert run_sweep_pipeline(DEFAULT, ["--config", str(again), "--print-config"]) == 0
-    assert capsys.readouterr().out == printed
-    assert "keep: 7" in printed
-
-
-def test_help_names_every_part_of_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_sweep_pipeline(DEFAULT, ["--help"]) == 0
-    text = capsys.readouterr().out
-    for field in ("sweep.space.<name>.low", "sweep.scheduler.reduction", "sweep.budget.hours"):
-        assert f"{field}=" in text
