@@ -19,7 +19,7 @@ from service.config.cifar import CIFARConfig
 from service.config.loading import load
 from service.search.ledger import Ledger
 from service.search.trials import Trial
-from service.training.checkpoint import read_checkpoint
+from service.training.checkpoint_files import CONFIG
 from service.training.retention import checkpoint_folders
 
 pytestmark = pytest.mark.timeout(280)
@@ -243,19 +243,14 @@ def test_a_population_goes_on_from_its_best_without_new_workers(
         turns = [json.loads(file.read_text()) for file in sorted(folder.glob("turns/*"))]
         assert "stop" not in {turn["action"] for turn in turns}
         assert not (folder / "adopted").exists()  # the trial is over
-        after = read_checkpoint(folder / f"step_{round(STEPS * change.epoch) + STEPS:08d}")
-        trained_with = load(CIFARConfig, [_written(tmp_path / "after.yaml", after.config_yaml)])
+        after = folder / f"step_{round(STEPS * change.epoch) + STEPS:08d}"
+        trained_with = load(CIFARConfig, [after / CONFIG])
         assert trained_with.model.regularizer.p_l == change.point["model.regularizer.p_l"]
         assert trained_with.optimizer.lr == change.point["optimizer.lr"]
     # One process for each trial, from its first step to its last.
     for number in (1, 2):
         started = (tmp_path / f"sweep/trial_{number:03d}/turns").glob("*.json")
         assert len(list(started)) == 2
-
-
-def _written(file: Path, text: str) -> Path:
-    file.write_text(text)
-    return file
 
 
 @pytest.mark.parametrize(
