@@ -20,6 +20,7 @@ from service.data.decoded import SIDE, DecodedPictures
 from service.data.decoded_views import SmallTrainingViews
 from service.data.normalization import Normalization
 from service.data.random_crops import draw_crops
+from service.training.threads import one_thread
 
 QUICK: tuple[str, ...] = ()
 
@@ -36,12 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> Iterator[Record]:
     """Measures on noise: what is done to a small picture costs the same whatever it shows."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         yield _measured(options)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measured(options: argparse.Namespace) -> Record:

@@ -27,7 +27,7 @@ from service.detection.evaluation.average_precision import Kind, evaluate_detect
 from service.detection.evaluation.detections import PictureDetections
 from service.detection.evaluation.results import coco_results
 
-QUICK: tuple[str, ...] = ("--pictures", "1000", "--rounds", "3")
+QUICK: tuple[str, ...] = ("--pictures", "600", "--rounds", "3")
 
 _SEED = 0
 

@@ -25,6 +25,7 @@ from service.training.local import LocalWorker
 from service.training.precision import decided, multiplies_bf16
 from service.training.state import TrainingState
 from service.training.step import TrainingStep
+from service.training.threads import one_thread
 from service.training.wrapping import wrap
 
 QUICK: tuple[str, ...] = ("--seconds", "5", "data.train_pictures=500", "data.picture_size=160")
@@ -106,17 +107,13 @@ def _worker(folder: Path, device: torch.device, config: Recipe) -> LocalWorker:
 
 def _pictures_a_core(task: ClassificationTask, seconds: float) -> float:
     """Returns how many training pictures one core reads, decodes and augments in a second."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         batches = task.train_batches(0)
         next(batches)
         began, pictures = time.perf_counter(), 0
         while time.perf_counter() - began < seconds:
             pictures += len(next(batches))
         return pictures / (time.perf_counter() - began)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _pictures_consumed(

@@ -32,9 +32,9 @@ from service.data.normalization import Normalization
 from service.data.order import SampleOrder
 from service.data.rectangles import decodes_rectangles
 
-QUICK: tuple[str, ...] = ("--pictures", "2400", "--rounds", "1")
+QUICK: tuple[str, ...] = ("--pictures", "3600", "--rounds", "2")
 
-_LOOKS = 3  # at the memory
+_LOOKS = 2  # at the memory
 _AHEAD = 4  # batches that a loading process has ready
 
 

@@ -13,6 +13,7 @@ from service.benchmark.peers import torchvision_masks
 from service.benchmark.records import Record
 from service.benchmark.timing import Preparation, alternate
 from service.detection.evaluation.masks import encode_masks
+from service.training.threads import one_thread
 
 QUICK: tuple[str, ...] = ()
 
@@ -46,15 +47,11 @@ def measure_masks(*, detections: int, height: int, width: int, rounds: int) -> R
         width: Width of the picture.
         rounds: Rounds of both ways.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         given = (*drawn_masks(detections, height, width, seed=0), height, width)
         ours: Preparation = lambda: lambda: encode_masks(*given)  # noqa: E731  # nothing to prepare
         peer: Preparation = lambda: lambda: torchvision_masks(*given)  # noqa: E731
         times = alternate(ours, peer, rounds=rounds, warm_up=1)
-    finally:
-        torch.set_num_threads(threads)
     pairs = zip(encode_masks(*given), torchvision_masks(*given), strict=True)
     same = sum(one == other for one, other in pairs)
     return Record(

@@ -25,6 +25,7 @@ from service.data.decoding import decode_excerpt
 from service.data.excerpts import View
 from service.data.preparing.rewriting import rewritten
 from service.data.rectangles import decodes_rectangles
+from service.training.threads import one_thread
 
 QUICK: tuple[str, ...] = ("--pictures", "100", "--rounds", "5")
 
@@ -65,13 +66,9 @@ def measure(options: argparse.Namespace) -> Iterator[Record]:
         "training": training_by_pillow(config.train.size),
         "evaluation": evaluation_by_pillow(evaluation.resize, evaluation.size),
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for way in ways:
             yield _measured(way, originals, peers[way.what], options.rounds)
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from service.benchmark.timing import alternate
 from service.config.training import TrainingConfig
 from service.training.precision import decided, multiplies_bf16
 
-QUICK: tuple[str, ...] = ("--batch", "4", "--rounds", "5")
+QUICK: tuple[str, ...] = ("--batch", "16", "--rounds", "5")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,8 @@
-"""What ShakeDrop costs at each level: time and memory of a step beside the plain network's."""
+"""What ShakeDrop costs at each level: time and memory of a step beside the plain network's.
+
+One thread computes: the shares do not depend on it, and a busy machine disturbs two that wait for
+each other several times as much.
+"""
 
 import argparse
 from collections.abc import Iterator
@@ -14,9 +18,10 @@ from service.benchmark.timing import alternate
 from service.config.regularizer import ShakeDropConfig
 from service.config.training import TrainingConfig
 from service.models.strength import set_strength
+from service.training.threads import one_thread
 
 QUICK: tuple[str, ...] = (
-    *("--batch", "8", "--rounds", "15"),
+    *("--batch", "8", "--rounds", "9"),
     *("--compiled-depth", "18", "--compiled-levels", "pixel"),
 )
 
@@ -48,10 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> Iterator[Record]:
     """Measures as the options say."""
-    for level in options.levels:
-        yield from _eager(options, level)
-    if options.compiled_levels:
-        plain = _steps(options, None, compiled=True)
+    with one_thread():
+        for level in options.levels:
+            yield from _eager(options, level)
+        if options.compiled_levels:
+            yield from _compiled(options)
+
+
+def _compiled(options: argparse.Namespace) -> Iterator[Record]:
+    plain = _steps(options, None, compiled=True)
     for level in options.compiled_levels:
         shaken = _steps(options, level, compiled=True)
         yield _record(options, level, shaken, plain, compiled=True)

@@ -1,7 +1,6 @@
 """Memory in which a state waits to be written while training goes on."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from service.training.checkpoint import CheckpointContent, Tree
+from service.training.threads import one_thread
 
 _Place: TypeAlias = tuple[str | int, ...]
 
@@ -41,26 +41,13 @@ class Staging:
         )
         self._kept = copied.kept
         if copied.targets:
-            with _one_thread():
+            # One core nearly fills the memory's bandwidth. To meet others after each of thousands
+            # of small tensors takes longer than to copy it, above all where the machine is busy.
+            with one_thread():
                 torch._foreach_copy_(copied.targets, copied.sources, non_blocking=True)
         for device in {tensor.device for tensor in copied.sources if tensor.is_cuda}:
             torch.cuda.synchronize(device)
         return whole
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keeps the copies of thousands of small tensors in this thread.
-
-    One core nearly fills the memory's bandwidth. To meet others after each tensor takes longer than
-    to copy it, above all where the machine is busy.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _Copies:
