@@ -6,12 +6,15 @@ import time
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from service.data.progress import ProgressLine, duration_text
 from service.tracking.journal import METRICS_JOURNAL
 from service.tracking.records import EventRecord, JournalReader, MetricRecord
-from service.training.length import RunLength
+
+if TYPE_CHECKING:
+    # Controllers import this module and need no configuration.
+    from service.training.length import RunLength
 
 
 class Console:
@@ -28,7 +31,7 @@ class Console:
     def __init__(
         self,
         folder: Path,
-        length: RunLength,
+        length: "RunLength",
         figures: Collection[str],
         stream: TextIO | None = None,
         quiet_seconds: float = 60.0,
@@ -82,7 +85,7 @@ class Console:
         return f"{progress_text(record.step, metrics, self._length)}  |  {figures}"
 
 
-def progress_text(step: int, metrics: dict[str, float], length: RunLength) -> str:
+def progress_text(step: int, metrics: dict[str, float], length: "RunLength") -> str:
     """Returns epoch, step, loss, learning rate, speed, data wait and time left of a moment."""
     speed = metrics.get("time/images_per_second", 0.0)
     left = (length.steps - step) * length.batch_size / speed if speed else 0.0

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from service.cluster.collection import collection_paused
 from service.cluster.job import Job
 from service.cluster.resources import Plan
 
@@ -15,6 +16,7 @@ def begin(job: Job, plan: Plan) -> None:
     """
     if job.start_up is not None:
         job = replace(job, start_up=job.start_up.after("workers"))
-    from service.cluster.ray_worker import train_on_worker
+    with collection_paused():  # until the first step
+        from service.cluster.ray_worker import train_on_worker
 
-    train_on_worker(job.here(), plan)
+        train_on_worker(job.here(), plan)

@@ -13,12 +13,12 @@ from service.config.loading import to_yaml
 from service.config.run import RunConfig
 from service.storage.address import is_address
 from service.storage.folders import storage_folder
-from service.tracking.parameters import Params
 from service.tracking.request import DatasetSplit, RunRequest
 from service.training.length import RunLength
 from service.training.settings import Settings
 
 if TYPE_CHECKING:
+    from service.tracking.shared_parameters import Params
     from service.training.task import Task
     from service.training.worker import Worker
 
@@ -46,7 +46,7 @@ class Application:
     """Makes the task on a worker from the configuration and the storage folder."""
     check: Callable[[Any, Path], Facts]
     """Raises ConfigurationError for what would fail on a worker."""
-    params: Callable[[Any], Params]
+    params: "Callable[[Any], Params]"
     """What MLflow's comparison page shows of a configuration."""
     metrics: Callable[[Any], tuple[str, ...]]
     """Names of what an evaluation measures."""
@@ -68,8 +68,6 @@ class Job:
     """How long."""
     request: RunRequest | None
     """The run in MLflow; None if nothing is recorded there."""
-    run_id: str | None = field(default=None)
-    """MLflow's name for the run, once it answered."""
     steered: bool = False
     """Whether the run waits after each evaluation for a turn, as population based training asks
     for; see `service.cluster.turns`."""

@@ -1,38 +1,35 @@
 """The driver of a run: checks, starts, follows, ends."""
 
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from service.cluster import runs
 from service.cluster.arrival import planned
+from service.cluster.collection import collection_paused
 from service.cluster.console import Console, announce
 from service.cluster.driver_lock import Claim, TakenOverError, only_driver
 from service.cluster.job import Application, Job, stop_file
 from service.cluster.precision import with_begun_precision, with_precision
 from service.cluster.preparation import check_several_nodes, keep_what_is_used, prepare
 from service.cluster.resources import Plan, plan_workers
-from service.cluster.run_copy import begin_copy, drivers_mirror, gathered, say_what_stays_here
+from service.cluster.run_copy import begin_copy, drivers_mirror, say_what_stays_here
 from service.cluster.session import absolute_storage, join, leave, submission_id
 from service.cluster.start_up import StartUp
 from service.cluster.stopping import stoppable
+from service.cluster.telling import STOPPED, ask_to_stop, best_of, end_tracking, start_tracking
 from service.cluster.watchdog import stack_files
 from service.config.errors import ConfigurationError
 from service.config.failures import root_cause
 from service.config.run import RunConfig
 from service.models.resolution import resolved_run, run_label
-from service.storage.working_copy import publish, store_answering, told, withdraw
-from service.tracking.address import reachable, redact, resolve_uri
-from service.tracking.client import import_mlflow
+from service.storage.working_copy import store_answering, told, withdraw
+from service.tracking.address import resolve_uri
+from service.tracking.opening import Opening
 from service.tracking.runs import StartedRun, Status
-from service.tracking.tracker import close_ahead, end_run, start_run
 from service.training.length import check_micro_batches
-from service.training.retention import best_checkpoint, checkpoint_folders, read_metrics
-
-_STOPPED = "asked to stop"
+from service.training.retention import checkpoint_folders, read_metrics
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,15 @@ def train(config: RunConfig, application: Application, *, resume: bool) -> Outco
 
 
 def _drive(config: RunConfig, storage: Path, application: Application, claim: Claim) -> Outcome:
+    with collection_paused():
+        job, plan, opening, lone = _made_ready(config, storage, application, claim)
+    return _run(job, plan, opening, lone=lone)
+
+
+def _made_ready(
+    config: RunConfig, storage: Path, application: Application, claim: Claim
+) -> tuple[Job, Plan | None, Opening | None, bool]:
+    """Returns the job, its workers, its run in MLflow, and whether the cluster is its own."""
     with store_answering():
         begin_copy(storage / str(config.name))
     start_up = StartUp().after("imports")
@@ -80,22 +86,17 @@ def _drive(config: RunConfig, storage: Path, application: Application, claim: Cl
     # One that no number of nodes could use is refused before anything starts.
     uri = resolve_uri(config.tracking, storage, 1) if config.tracking.enabled else None
     say_what_stays_here(uri, storage)
-    plan, lone = _plan(config, storage, uri)
+    plan, lone = _plan(config, storage)
     config = _with_precision(config, plan)
     start_up = start_up.after("Ray")
     job = prepare(config, storage, application, facts, nodes=plan.nodes if plan else 1)
     runs.record(job.folder, job.config)
     keep_what_is_used(job, facts)
     withdraw(stop_file(job.folder))
-    started = _start_tracking(job)
-    job = replace(
-        job,
-        run_id=started.run_id if started else None,
-        claim=claim,
-        start_up=start_up.after("MLflow"),
-    )
+    opening = start_tracking(job)
+    job = replace(job, claim=claim, start_up=start_up.after("preparation"))
     _announce_start(job, plan)
-    return _run(job, plan, started, lone=lone)
+    return job, plan, opening, lone
 
 
 def _named(config: RunConfig, storage: Path, resume: bool) -> RunConfig:
@@ -114,13 +115,12 @@ def _named(config: RunConfig, storage: Path, resume: bool) -> RunConfig:
     return with_begun_precision(config, storage / name / runs.CONFIG)
 
 
-def _plan(config: RunConfig, storage: Path, uri: str | None) -> tuple[Plan | None, bool]:
+def _plan(config: RunConfig, storage: Path) -> tuple[Plan | None, bool]:
     """Joins the cluster and shares it out; no plan for a run in this process.
 
     Args:
         config: The configuration.
         storage: Folder of all runs.
-        uri: Where MLflow is, if it is used.
 
     Returns:
         The plan, and whether the cluster was started for this run.
@@ -129,7 +129,7 @@ def _plan(config: RunConfig, storage: Path, uri: str | None) -> tuple[Plan | Non
         check_micro_batches(config.training, 1)
         return None, False
     try:
-        cluster = join(config.cluster, dashboard=False, meanwhile=partial(_import_ahead, uri))
+        cluster = join(config.cluster, dashboard=False, meanwhile=_import_ahead)
         plan = planned(
             config.cluster,
             cluster,
@@ -156,12 +156,9 @@ def _with_precision(config: RunConfig, plan: Plan | None) -> RunConfig:
         raise
 
 
-def _import_ahead(uri: str | None) -> None:
+def _import_ahead() -> None:
     """Imports what the driver needs next."""
     import service.cluster.ray_run  # noqa: F401
-
-    if uri is not None:
-        import_mlflow(uri)
 
 
 def _check_sync_batch_norm(config: RunConfig, plan: Plan) -> None:
@@ -171,19 +168,6 @@ def _check_sync_batch_norm(config: RunConfig, plan: Plan) -> None:
             f"{field}: torch synchronises batch normalisation on GPUs only, and the "
             "workers have none"
         )
-
-
-def _start_tracking(job: Job) -> StartedRun | None:
-    if job.request is None:
-        return None
-    problem = reachable(job.request.uri)
-    if problem is None:
-        return start_run(job.folder, job.request)
-    announce(
-        f"warning: MLflow at {redact(job.request.uri)} does not answer ({problem}); training goes "
-        f"on, metrics are kept in {job.folder} and delivered when it does"
-    )
-    return None
 
 
 def _announce_start(job: Job, plan: Plan | None) -> None:
@@ -203,11 +187,11 @@ def _workers_text(plan: Plan) -> str:
     return f"{least}{plan.num_workers} workers of {each} each"
 
 
-def _run(job: Job, plan: Plan | None, started: StartedRun | None, *, lone: bool) -> Outcome:
+def _run(job: Job, plan: Plan | None, opening: Opening | None, *, lone: bool) -> Outcome:
     run, headlines = _runner(job, plan, lone=lone), job.application.headlines
     try:
         with (
-            stoppable(lambda: _ask_to_stop(job), saving="saving a checkpoint"),
+            stoppable(lambda: ask_to_stop(job, opening), saving="saving a checkpoint"),
             Console(job.folder, job.length, headlines),
             drivers_mirror(job, alone=plan is None or plan.nodes == 1),
         ):
@@ -216,7 +200,7 @@ def _run(job: Job, plan: Plan | None, started: StartedRun | None, *, lone: bool)
         if isinstance(root_cause(error), TakenOverError):
             raise  # its end is another driver's to tell
         status: Status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-        _end_tracking(job, status, f"{type(error).__name__}: {error}")
+        end_tracking(job, opening, status, f"{type(error).__name__}: {error}")
         _announce_what_is_kept(job)
         raise
     finally:
@@ -224,10 +208,10 @@ def _run(job: Job, plan: Plan | None, started: StartedRun | None, *, lone: bool)
             leave()
     stopped = stop_file(job.folder).exists()
     ended: Status = "KILLED" if stopped else "FINISHED"
-    _end_tracking(job, ended, _STOPPED if stopped else None)
+    end_tracking(job, opening, ended, STOPPED if stopped else None)
     newest = checkpoint_folders(job.folder)
     metrics = read_metrics(newest[0]) if newest else {}
-    return Outcome(ended, metrics, _best(job), job, started)
+    return Outcome(ended, metrics, best_of(job), job, opening.started() if opening else None)
 
 
 def _announce_what_is_kept(job: Job) -> None:
@@ -248,44 +232,3 @@ def _runner(job: Job, plan: Plan | None, *, lone: bool) -> Callable[[], None]:
     from service.cluster.ray_run import run_on_ray
 
     return lambda: run_on_ray(job, plan, lone=lone)
-
-
-def _best(job: Job) -> Path | None:
-    retention = job.config.checkpoint
-    return best_checkpoint(job.folder, retention.metric, retention.mode)
-
-
-def _end_tracking(job: Job, status: Status, reason: str | None) -> None:
-    with gathered(job) as keep:
-        if job.request is None:
-            return
-        best = _best(job)
-        tags = {"checkpoint": told(best)} if best else {}
-        problem = end_run(
-            job.folder,
-            job.request,
-            status,
-            run_id=job.run_id,
-            reason=reason,
-            tags=tags,
-            keep=keep,
-        )
-        if problem is not None:
-            announce(f"warning: {problem}")
-
-
-def _ask_to_stop(job: Job) -> None:
-    """Lets the workers save and end, and closes the run in MLflow at once.
-
-    `ray job stop` kills this process after three seconds, before the workers have ended.
-    """
-    stop_file(job.folder).touch()
-    threading.Thread(target=_tell_of_the_stop, args=(job,), name="stopping", daemon=True).start()
-
-
-def _tell_of_the_stop(job: Job) -> None:
-    # Where it fails for the moment, the driver's mirror tries again.
-    with suppress(OSError):
-        publish(stop_file(job.folder))
-    if job.request is not None and job.run_id is not None:
-        close_ahead(job.request, job.run_id, "KILLED", _STOPPED)

@@ -5,12 +5,13 @@ from math import ceil
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 
+from service.cluster.devices import Workers
 from service.cluster.entry import begin
 from service.cluster.fatal import AfterFailure, forget, raise_kept
 from service.cluster.job import Job
 from service.cluster.resources import Plan
 from service.cluster.session import start_patience
-from service.cluster.trainer import Trainer, Workers
+from service.cluster.trainer import Trainer
 from service.config.training import ClusterConfig
 
 _STARTS = 3

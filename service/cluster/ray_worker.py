@@ -8,6 +8,7 @@ import ray.train
 import ray.train.collective
 import torch
 
+from service.cluster.collection import resume_collection
 from service.cluster.fatal import no_restart
 from service.cluster.growth import Growth
 from service.cluster.job import Job, stop_file
@@ -135,6 +136,7 @@ class RayWorker:
 
     def moved_on(self) -> None:
         """Tells the watchdog; the first time, people read what the start took."""
+        resume_collection()
         self._watchdog.moved_on()
         if self._start_up is not None:
             took, self._start_up = self._start_up.after("network and step"), None

@@ -10,6 +10,7 @@ from service.cluster.job import Job
 from service.cluster.run_copy import workers_mirror
 from service.tracking.delivery import kept_already
 from service.tracking.journal import system_journal
+from service.tracking.opening import Opened
 from service.tracking.system_metrics import SystemMetrics
 from service.tracking.tracker import RunTracker
 from service.training.best import best_name
@@ -149,7 +150,7 @@ def _tracker(job: Job, keep: Callable[[], None]) -> RunTracker:
     return RunTracker(
         job.folder,
         job.request,
-        run_id=job.run_id,
+        run_id=Opened(job.folder),
         ship_every=job.config.tracking.ship_every,
         headline=best_name(job.config.checkpoint.metric),
         keep=keep,

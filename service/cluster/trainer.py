@@ -8,10 +8,11 @@ another name one day, runs only start later.
 from typing import Any
 
 from ray.train import Result
-from ray.train.backend import Backend, BackendConfig
 
 # The second generation's: under its usual name Ray has the first.
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+from service.cluster.devices import ask_nobody
 
 _DATA = "DatasetsCallback"
 """Hands out data of Ray's; ours comes from the task."""
@@ -23,25 +24,6 @@ _FIXED = "FixedScalingPolicy"
 """Asks an autoscaler for the machines of a fixed number of workers, again and again."""
 _WISHES = ("after_controller_start", "_maybe_send_resource_request")
 """Where it does so."""
-
-
-class _SharedDevices(Backend):
-    """Lets each worker see all GPUs of its node's workers, as NCCL's direct copies need it."""
-
-    share_cuda_visible_devices = True
-
-
-class Workers(BackendConfig):
-    """Leaves the process group to the workers; see `service.cluster.process_group`."""
-
-    @property
-    def backend_cls(self) -> type[Backend]:
-        """What Ray asks about the workers' devices."""
-        return _SharedDevices
-
-
-def _ask_nobody(*_context: object) -> None:
-    """Stands where a cluster of one's own has no autoscaler to ask."""
 
 
 class Trainer(DataParallelTrainer):
@@ -64,5 +46,5 @@ class Trainer(DataParallelTrainer):
         policy = parts["scaling_policy"]
         if self._lone and type(policy).__name__ == _FIXED:
             for wish in _WISHES:
-                setattr(policy, wish, _ask_nobody)
+                setattr(policy, wish, ask_nobody)
         return super()._initialize_and_run_controller(**parts)

@@ -101,19 +101,6 @@ def patience() -> float:
     return float(os.environ.get(name, _DEFAULTS[name]))
 
 
-def import_mlflow(uri: str) -> None:
-    """Imports MLflow for whoever will need it soon.
-
-    Args:
-        uri: A resolved tracking URI.
-    """
-    set_defaults()
-    import mlflow.tracking
-
-    if is_sqlite(uri):
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-
-
 def connect(uri: str) -> "MlflowClient":
     """Returns a client whose calls fail within seconds when the server is away.
 

@@ -36,7 +36,8 @@ class Delivery:
     Args:
         folder: The run folder, which holds the journals.
         request: The run.
-        run_id: MLflow's name for the run, if it is open already.
+        run_id: MLflow's name for the run, if it is open already, or what finds it out; raises
+            TrackingUnavailableError where that is too early.
         keep: Called before anything is sent. What MLflow has, a run that goes on elsewhere must
             know: it would record it again.
     """
@@ -45,13 +46,14 @@ class Delivery:
         self,
         folder: Path,
         request: RunRequest,
-        run_id: str | None = None,
+        run_id: "str | Callable[[], str | None] | None" = None,
         keep: Callable[[], None] = kept_already,
     ) -> None:
         self.folder = folder
         self.request = request
         self._keep = keep
-        self._run_id = run_id
+        self._run_id = None if callable(run_id) else run_id
+        self._finds_out = run_id if callable(run_id) else None
         self._largest = LARGEST_BATCH
 
     @property
@@ -82,7 +84,7 @@ class Delivery:
             TrackingUnavailableError: MLflow cannot be used now; what was sent is not sent again.
         """
         with unavailable_on_failure():
-            run_id = self._run_id or self.open().run_id
+            run_id = self._known() or self.open().run_id
             outbox = Outbox(self.folder, run_id)
             batch, file = outbox.next_batch(self._largest), outbox.next_file()
             if batch is None and file is None:
@@ -113,7 +115,7 @@ class Delivery:
         """
         from service.tracking.runs import finish_run, tidy_run
 
-        run_id = self._run_id or self.open().run_id
+        run_id = self._known() or self.open().run_id
         with unavailable_on_failure():
             client = connect(self.request.uri)
             finish_run(client, run_id, status, reason, tags)
@@ -127,6 +129,12 @@ class Delivery:
         """Returns what still waits, such as `3 records, 2 files`."""
         files = count_undelivered_files(self.folder)
         return f"{count_undelivered(self.folder)} records" + (f", {files} files" if files else "")
+
+    def _known(self) -> str | None:
+        """Returns MLflow's name for the run, if somebody has opened it."""
+        if self._run_id is None and self._finds_out is not None:
+            self._run_id = self._finds_out()
+        return self._run_id
 
     def _send(self, client: "MlflowClient", run_id: str, batch: Batch) -> None:
         """Sends a batch; the next one is smaller where this one took long, and larger again after.
@@ -169,5 +177,5 @@ class Delivery:
             yield
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                self._run_id = None
+                self._run_id = self._finds_out = None
             raise

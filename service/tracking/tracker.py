@@ -38,7 +38,7 @@ class RunTracker:
     Args:
         folder: The run folder.
         request: The run; None keeps the journal and the files alone.
-        run_id: MLflow's name for the run, if the driver could open it.
+        run_id: MLflow's name for the run, or what finds it out; None to open it here.
         ship_every: Seconds between deliveries.
         headline: Metric that is recorded first, as NaN at step 0: MLflow's comparison page draws
             the metric that came first.
@@ -50,7 +50,7 @@ class RunTracker:
         folder: Path,
         request: RunRequest | None,
         *,
-        run_id: str | None = None,
+        run_id: "str | Callable[[], str | None] | None" = None,
         ship_every: float = 5.0,
         headline: str | None = None,
         keep: Callable[[], None] = kept_already,
