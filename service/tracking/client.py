@@ -38,6 +38,10 @@ class TrackingUnavailableError(RuntimeError):
     """MLflow cannot be used now; the message is one line without secrets."""
 
 
+class NotYetOpenError(TrackingUnavailableError):
+    """The run's driver is about to open it in MLflow."""
+
+
 @contextmanager
 def unavailable_on_failure() -> Iterator[None]:
     """Turns every failure inside into TrackingUnavailableError.

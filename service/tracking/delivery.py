@@ -37,7 +37,7 @@ class Delivery:
         folder: The run folder, which holds the journals.
         request: The run.
         run_id: MLflow's name for the run, if it is open already, or what finds it out; raises
-            TrackingUnavailableError where that is too early.
+            NotYetOpenError where that is too early.
         keep: Called before anything is sent. What MLflow has, a run that goes on elsewhere must
             know: it would record it again.
     """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from service.storage.atomic import whole_file
 from service.storage.working_copy import place_of, publish, withdraw
-from service.tracking.client import LONGEST_WAIT, TrackingUnavailableError
+from service.tracking.client import LONGEST_WAIT, NotYetOpenError
 from service.tracking.request import RunRequest
 from service.tracking.tracker import start_run
 
@@ -80,19 +80,24 @@ class Opened:
         """Returns MLflow's name for the run; None if no driver opens or could open it.
 
         Raises:
-            TrackingUnavailableError: The driver is about to open it.
+            NotYetOpenError: The driver is about to open it.
         """
         try:
             run_id = self._content()
         except OSError:
             return None
         if not run_id and time.monotonic() < self._until:
-            raise TrackingUnavailableError("the run's driver is about to open it")
+            raise NotYetOpenError("the run's driver is about to open it")
         return run_id or None
 
     def _content(self) -> str:
-        """Returns what the driver wrote here, or on another machine."""
+        """Returns what the driver wrote here, or on another machine.
+
+        Raises:
+            OSError: It wrote nothing.
+        """
         place = place_of(self._file)
-        if place is None or self._file.exists():
+        if place is None or (self._file.exists() and self._file.stat().st_size):
             return self._file.read_text("utf-8")
+        # An empty one may have been copied from the store before the run was open.
         return place.store.read(place.name).decode()

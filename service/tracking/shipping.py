@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from service.tracking.address import redact
-from service.tracking.client import TrackingUnavailableError
+from service.tracking.client import NotYetOpenError, TrackingUnavailableError
 from service.tracking.delivery import Delivery
 
 logger = logging.getLogger(__name__)
@@ -75,11 +75,14 @@ class Shipper:
         was_open = self._delivery.is_open
         try:
             self._delivery.deliver(lambda: time.monotonic() < self._until)
+        except NotYetOpenError:
+            return
         except TrackingUnavailableError as error:
             self._pause = min(_LONGEST_PAUSE, max(self._every, 2 * self._pause))
             if self._away_since is None:
                 self._away_since = time.monotonic()
-                self._tell_of_failure(error, was_open)
+                # One that the server has lost is not open any more; another is, since just now.
+                self._tell_of_failure(error, was_open or self._delivery.is_open)
         else:
             self._pause = self._every
             if self._away_since is not None and self._told:

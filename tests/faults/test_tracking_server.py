@@ -166,8 +166,10 @@ def test_a_run_whose_server_hangs_ends_well_and_is_delivered_by_resuming(
     address = (f"tracking.uri={proxy.uri}", "tracking.experiment=hangs", "tracking.ship_every=0.1")
     options = ("name=run", "training.duration=60ep", *address)
     folder = tmp_path / "run"
+    # A request is given up before training ends.
+    impatient = environment(MLFLOW_HTTP_REQUEST_TIMEOUT="2")
     run = subprocess.Popen(
-        command(tmp_path, "--local", *options), env=environment(), stdout=subprocess.PIPE, text=True
+        command(tmp_path, "--local", *options), env=impatient, stdout=subprocess.PIPE, text=True
     )
     wait_for(lambda: (folder / "delivered.json").exists())
     proxy.fault = silent

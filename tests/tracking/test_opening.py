@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from service.storage.working_copy import bring, working_copy
 from service.tracking import opening
-from service.tracking.client import TrackingUnavailableError
+from service.tracking.client import NotYetOpenError
 from service.tracking.opening import Opened, Opening
 from service.tracking.request import RunRequest
+from service.tracking.runs import StartedRun
 from service.tracking.tracker import RunTracker
 
 
@@ -25,7 +27,7 @@ def test_workers_wait_for_the_driver_and_record_in_its_run(
 
     monkeypatch.setattr(opening, "start_run", late)
     driver = Opening(tmp_path, served)
-    with pytest.raises(TrackingUnavailableError, match="about to open"):
+    with pytest.raises(NotYetOpenError, match="about to open"):
         Opened(tmp_path)()
     tracker = RunTracker(tmp_path, served, run_id=Opened(tmp_path), ship_every=0.02)
     tracker.log(1, {"loss": 0.5})
@@ -60,3 +62,25 @@ def test_a_driver_that_was_killed_meanwhile_is_not_waited_for_for_ever(
     assert Opened(tmp_path)() is None
     killed.set()
     assert driver.started() is None
+
+
+def test_a_worker_on_another_machine_asks_the_store(
+    tmp_path: Path, request_at: RunRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"memory://{tmp_path.name}/runs"
+    here, there = (working_copy(address, tmp_path / name) / "run" for name in ("one", "two"))
+    for folder in (here, there):
+        folder.mkdir()
+    may_open = threading.Event()
+    monkeypatch.setattr(
+        opening, "start_run", lambda *_: may_open.wait(30) and StartedRun("run-id", "1", "url")
+    )
+    assert Opened(there)() is None
+    driver = Opening(here, request_at)
+    bring(there / "mlflow_run.txt")
+    assert (there / "mlflow_run.txt").read_bytes() == b""
+    with pytest.raises(NotYetOpenError, match="about to open"):
+        Opened(there)()
+    may_open.set()
+    driver.started()
+    assert Opened(there)() == "run-id"
