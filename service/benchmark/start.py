@@ -17,7 +17,7 @@ from service.benchmark.goals import at_most
 from service.benchmark.records import Record
 from service.config.errors import ConfigurationError
 
-QUICK: tuple[str, ...] = ("--rounds", "1")
+QUICK: tuple[str, ...] = ("--rounds", "3")
 
 _TOLD = "start: first step after "
 _PIPELINE = Path(__file__).resolve().parents[2] / "pipelines" / "imagenet.py"
