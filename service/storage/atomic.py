@@ -44,6 +44,28 @@ def whole_file(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Gives a path beside `target` to write, and makes it `target` unless there is one by then.
+
+    Of several processes that make the same file, the first to finish wins and the others discard
+    theirs. After an error nothing is left.
+    """
+    partial = _beside(target)
+    try:
+        yield partial
+        try:
+            os.link(partial, target)
+        except FileExistsError:
+            pass
+        except OSError:
+            # A file system without links.
+            if not target.exists():
+                partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def _beside(target: Path) -> Path:
     """Returns an unused hidden path in the target's folder, with the same ending."""
     return target.with_name(f".{os.getpid()}-{uuid4().hex}-{target.name}")

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from service.storage.atomic import new_file
 from service.tracking.address import database_path, is_sqlite, reachable, redact
 
 if TYPE_CHECKING:
@@ -126,8 +128,22 @@ def connect(uri: str) -> "MlflowClient":
         # And a line on each retry of a request, which is no news: the failure itself is told once.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         if is_sqlite(uri):
-            database_path(uri).parent.mkdir(parents=True, exist_ok=True)
+            _make_database(database_path(uri))
         return MlflowClient(tracking_uri=uri)
+
+
+def _make_database(file: Path) -> None:
+    """Makes MLflow's tables in a file of their own, unless it is there.
+
+    MLflow makes them one after the other, and refuses for ever what a process leaves that is killed
+    meanwhile, or two that do so at once.
+    """
+    from mlflow.tracking import MlflowClient
+
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(file) as unfinished:
+            MlflowClient(tracking_uri=f"sqlite:///{unfinished}")
 
 
 def connect_to_existing(uri: str) -> "MlflowClient":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.storage.atomic import whole_file, whole_folder
+from service.storage.atomic import new_file, whole_file, whole_folder
 
 
 def test_a_folder_appears_at_the_end(tmp_path: Path) -> None:
@@ -58,4 +58,23 @@ def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
         partial.write_text("new")
         assert target.read_text() == "old"
     assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_takes_nobodys_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    if not links:
+        monkeypatch.setattr("os.link", refuse)
+    target = tmp_path / "file"
+    with new_file(target) as slow:
+        slow.write_text("slow")
+        with new_file(target) as fast:
+            fast.write_text("fast")
+            assert not target.exists()
+    assert target.read_text() == "fast"
     assert list(tmp_path.iterdir()) == [target]
