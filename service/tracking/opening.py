@@ -2,7 +2,7 @@
 
 To import MLflow takes seconds, and so does a database that is made anew. A file in the run's folder
 tells the workers which run it is; empty, that the driver is about to find out. Until then none of
-them opens it: two that make one database at once would leave a broken one.
+them opens it: who does, sets it running, and the driver may have been asked to stop meanwhile.
 """
 
 import threading
